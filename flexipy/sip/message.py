@@ -1,0 +1,421 @@
+"""Requests and responses: read in one pass, kept as they came, spliced when forwarded (RFC 3261 section 7).
+
+A message is its start line, its header lines (bytes as received, a folded header is one entry) with their
+canonical names beside them, and its body. Nothing is decoded until asked for. Forwarding inserts, removes or
+replaces whole lines; untouched lines and the body go out byte for byte.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flexipy.sip import names as H
+from flexipy.sip.errors import HeaderError, ParseError
+from flexipy.sip.headers import CSeq, NameAddr, Via
+from flexipy.sip.params import decode, encode, split_values
+from flexipy.sip.status import phrase
+from flexipy.sip.uri import SipUri
+
+_CRLF: Final = b"\r\n"
+_END: Final = b"\r\n\r\n"
+_VERSION: Final = b"SIP/2.0"
+MAX_HEADERS: Final = 512
+
+
+class Message:
+    """What requests and responses share: header lines and a body.
+
+    Attributes:
+        lines: header lines without their CRLF, as received.
+        names: canonical name of each line (see `flexipy.sip.names`).
+        body: everything after the empty line.
+    """
+
+    __slots__ = ("body", "lines", "names")
+
+    def __init__(self, lines: list[bytes], names: list[bytes], body: bytes) -> None:
+        self.lines = lines
+        self.names = names
+        self.body = body
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self.names
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first header line's value of that name, trimmed; None where there is none.
+
+        Args:
+            name: canonical name, `names.VIA` or b"x-custom".
+        """
+        names = self.names
+        if name not in names:
+            return None
+        return self.lines[names.index(name)].partition(b":")[2].strip()
+
+    def get_text(self, name: bytes) -> str:
+        """The first value as text, empty where there is none, line folding resolved."""
+        raw = self.get(name)
+        return "" if raw is None else decode(unfold(raw))
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Each value of that name, in order; values sharing a line are taken apart (RFC 3261 section 7.3.1)."""
+        names = self.names
+        if name not in names:
+            return []
+        found: list[bytes] = []
+        for index, other in enumerate(names):
+            if other == name:
+                value = self.lines[index].partition(b":")[2]
+                found.extend(split_values(value) if b"," in value else [value.strip()])
+        return found
+
+    def count(self, name: bytes) -> int:
+        """How many header lines have that name."""
+        return self.names.count(name)
+
+    def require(self, name: bytes) -> bytes:
+        """Like `get`, for a header that must be there.
+
+        Raises:
+            HeaderError: it is missing.
+        """
+        value = self.get(name)
+        if value is None:
+            raise HeaderError(f"missing {decode(name)} header")
+        return value
+
+    @property
+    def call_id(self) -> bytes:
+        """The Call-ID, empty where there is none."""
+        return self.get(H.CALL_ID) or b""
+
+    @property
+    def cseq(self) -> CSeq:
+        """The CSeq, decoded.
+
+        Raises:
+            HeaderError: missing or broken.
+        """
+        return CSeq.parse(self.require(H.CSEQ))
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From value, decoded."""
+        return NameAddr.parse(unfold(self.require(H.FROM)))
+
+    @property
+    def to(self) -> NameAddr:
+        """The To value, decoded."""
+        return NameAddr.parse(unfold(self.require(H.TO)))
+
+    @property
+    def top_via_raw(self) -> bytes:
+        """The topmost Via value as bytes.
+
+        Raises:
+            HeaderError: there is none.
+        """
+        value = self.require(H.VIA)
+        return split_values(value)[0] if b"," in value else value
+
+    @property
+    def top_via(self) -> Via:
+        """The topmost Via, decoded."""
+        return Via.parse(unfold(self.top_via_raw))
+
+    def contacts(self) -> list[NameAddr]:
+        """Every Contact but `*`, decoded."""
+        return [NameAddr.parse(unfold(raw)) for raw in self.get_all(H.CONTACT) if raw != b"*"]
+
+    # --- splicing ----------------------------------------------------------------------------------------
+
+    def append(self, name: bytes, line: bytes) -> None:
+        """Put a header line last. `line` is whole: b"Expires: 60"."""
+        self.names.append(name)
+        self.lines.append(line)
+
+    def insert(self, index: int, name: bytes, line: bytes) -> None:
+        """Put a header line before the one at an index."""
+        self.names.insert(index, name)
+        self.lines.insert(index, line)
+
+    def set(self, name: bytes, line: bytes) -> None:
+        """Replace the first line of that name, or append."""
+        if name in self.names:
+            self.lines[self.names.index(name)] = line
+        else:
+            self.append(name, line)
+
+    def remove(self, name: bytes) -> int:
+        """Take out every line of that name; how many there were."""
+        removed = 0
+        while name in self.names:
+            index = self.names.index(name)
+            del self.names[index]
+            del self.lines[index]
+            removed += 1
+        return removed
+
+    def set_values(self, name: bytes, title: bytes, values: list[bytes]) -> None:
+        """Replace all values of a header by others, one a line, where its first line stood."""
+        index = self.names.index(name) if name in self.names else len(self.names)
+        self.remove(name)
+        self.lines[index:index] = [title + b": " + value for value in values]
+        self.names[index:index] = [name] * len(values)
+
+    def pop_first_value(self, name: bytes) -> bytes | None:
+        """Take the first value of a header off and return it; None where there is none."""
+        names = self.names
+        if name not in names:
+            return None
+        index = names.index(name)
+        line = self.lines[index]
+        if b"," in line:
+            title, _, rest = line.partition(b":")
+            values = split_values(rest)
+            if len(values) > 1:
+                self.lines[index] = title + b": " + b", ".join(values[1:])
+                return values[0]
+        del names[index]
+        del self.lines[index]
+        return line.partition(b":")[2].strip()
+
+    def set_body(self, body: bytes, content_type: bytes | None = None) -> None:
+        """Replace the body and set Content-Length (and Content-Type) to fit."""
+        self.body = body
+        if content_type is not None:
+            self.set(H.CONTENT_TYPE, b"Content-Type: " + content_type)
+        self.set(H.CONTENT_LENGTH, b"Content-Length: %d" % len(body))
+
+
+class Request(Message):
+    """A SIP request.
+
+    Attributes:
+        method: as on the wire, upper case by convention, compared by bytes.
+        uri_raw: the request URI's bytes.
+    """
+
+    __slots__ = ("method", "uri_raw")
+
+    def __init__(
+        self, method: bytes, uri_raw: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
+    ) -> None:
+        self.method = method
+        self.uri_raw = uri_raw
+        self.lines = lines
+        self.names = names
+        self.body = body
+
+    @staticmethod
+    def build(method: str, uri: str, headers: list[tuple[str, str]], body: bytes = b"") -> Request:
+        """Make a request of one's own from texts; Content-Length is added."""
+        request = Request(encode(method), encode(uri), [], [], b"")
+        for name, value in headers:
+            request.append(H.canonical(encode(name)), encode(f"{name}: {value}"))
+        request.set_body(body)
+        return request
+
+    @property
+    def uri(self) -> SipUri:
+        """The request URI, decoded.
+
+        Raises:
+            UriError: another scheme (416) or broken (400).
+        """
+        return SipUri.parse(self.uri_raw)
+
+    @property
+    def start_line(self) -> bytes:
+        """The first line, without CRLF."""
+        return self.method + b" " + self.uri_raw + b" SIP/2.0"
+
+    @property
+    def in_dialog(self) -> bool:
+        """Whether the To carries a tag: the request belongs to a dialog (RFC 3261 section 12.2)."""
+        to = self.get(H.TO)
+        return to is not None and b"tag=" in to.rpartition(b">")[2].lower()
+
+    def copy(self) -> Request:
+        """A copy that can be spliced on its own; the body is shared."""
+        return Request(self.method, self.uri_raw, self.lines[:], self.names[:], self.body)
+
+    def __bytes__(self) -> bytes:
+        return _CRLF.join([self.method + b" " + self.uri_raw + b" SIP/2.0", *self.lines, b"", self.body])
+
+    def __repr__(self) -> str:
+        return f"<{decode(self.method)} {decode(self.uri_raw)}>"
+
+
+class Response(Message):
+    """A SIP response.
+
+    Attributes:
+        status: 100 to 699.
+        reason: the reason phrase as bytes, may be empty.
+    """
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.lines = lines
+        self.names = names
+        self.body = body
+
+    @staticmethod
+    def to_request(request: Request, status: int, reason: str = "", to_tag: bytes = b"") -> Response:
+        """The response to a request with the headers that RFC 3261 section 8.2.6.2 copies.
+
+        Args:
+            request: what is answered; its Vias, From, To, Call-ID and CSeq go in unchanged.
+            status: the code.
+            reason: another phrase than the usual one.
+            to_tag: set on the To where it has no tag yet and the code is above 100.
+        """
+        lines: list[bytes] = []
+        copied: list[bytes] = []
+        source = request.lines
+        for index, name in enumerate(request.names):
+            if name in _COPIED:
+                line = source[index]
+                if name == H.TO and to_tag and b"tag=" not in line.rpartition(b">")[2]:
+                    line = line + b";tag=" + to_tag
+                elif name == H.TIMESTAMP and status != 100:
+                    continue
+                lines.append(line)
+                copied.append(name)
+        lines.append(b"Content-Length: 0")
+        copied.append(H.CONTENT_LENGTH)
+        return Response(status, encode(reason or phrase(status)), lines, copied)
+
+    @property
+    def start_line(self) -> bytes:
+        """The first line, without CRLF."""
+        return b"SIP/2.0 %d %b" % (self.status, self.reason)
+
+    def copy(self) -> Response:
+        """A copy that can be spliced on its own."""
+        return Response(self.status, self.reason, self.lines[:], self.names[:], self.body)
+
+    def __bytes__(self) -> bytes:
+        return _CRLF.join([b"SIP/2.0 %d %b" % (self.status, self.reason), *self.lines, b"", self.body])
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {decode(self.reason)}>"
+
+
+_COPIED: Final = frozenset((H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ, H.TIMESTAMP))
+
+
+def unfold(value: bytes) -> bytes:
+    """A header value with line folding turned into single spaces (RFC 3261 section 7.3.1)."""
+    if b"\n" not in value:
+        return value
+    return b" ".join(part.strip() for part in value.splitlines())
+
+
+def _join_folded(lines: list[bytes]) -> list[bytes]:
+    joined: list[bytes] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and len(joined) > 1:
+            joined[-1] += _CRLF + line
+        else:
+            joined.append(line)
+    return joined
+
+
+def parse(data: bytes) -> Request | Response:
+    """Read one message.
+
+    Args:
+        data: a datagram, or a message that the stream framer cut out. Bytes beyond Content-Length are dropped.
+
+    Raises:
+        ParseError: not a SIP message, or one that nothing sensible can be made of. `validate` finds what is
+            wrong with a message that could be read.
+    """
+    head, end, body = data.partition(_END)
+    if not end:
+        raise ParseError("no empty line after the headers")
+    lines = head.split(_CRLF)
+    if b"\r\n " in head or b"\r\n\t" in head:
+        lines = _join_folded(lines)
+    start = lines.pop(0)
+    if len(lines) > MAX_HEADERS:
+        raise ParseError("too many header fields", 513)
+    known = H.canonical_of
+    try:
+        names = [known[line.partition(b":")[0]] for line in lines]
+    except KeyError:
+        names = _names_slowly(lines)
+    if H.CONTENT_LENGTH in names:
+        body = _bounded_body(lines[names.index(H.CONTENT_LENGTH)], body)
+    if start[:8] == b"SIP/2.0 ":
+        return _response(start, lines, names, body)
+    return _request(start, lines, names, body)
+
+
+def _names_slowly(lines: list[bytes]) -> list[bytes]:
+    names: list[bytes] = []
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        if not colon:
+            raise ParseError("header line without a colon")
+        try:
+            names.append(H.canonical(name))
+        except HeaderError as error:
+            raise ParseError(str(error)) from error
+    return names
+
+
+def _bounded_body(line: bytes, body: bytes) -> bytes:
+    text = line.partition(b":")[2].strip()
+    if not text.isdigit() or len(text) > 10:
+        return body  # `validate` answers 400
+    length = int(text)
+    return body if length >= len(body) else body[:length]
+
+
+def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Request:
+    method, _, rest = start.partition(b" ")
+    uri, _, version = rest.rpartition(b" ")
+    if version != _VERSION:
+        # White space after the version, or another version; both leave a readable request behind.
+        trimmed = rest.rstrip(b" \t")
+        uri, _, version = trimmed.rpartition(b" ")
+        if not version.upper().startswith(b"SIP/"):
+            raise ParseError("not a SIP request line")
+        if version.upper() != _VERSION:
+            request = Request(method, uri, lines, names, body)
+            raise VersionError(request)
+    if not method or not uri:
+        raise ParseError("not a SIP request line")
+    return Request(method, uri, lines, names, body)
+
+
+def _response(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Response:
+    code = start[8:11]
+    if not code.isdigit() or start[11:12] not in (b" ", b""):
+        raise ParseError("bad status code")
+    status = int(code)
+    if not 100 <= status <= 699:
+        raise ParseError("status code out of range")
+    return Response(status, start[12:], lines, names, body)
+
+
+class VersionError(ParseError):
+    """A request of another SIP version, to be answered 505.
+
+    Attributes:
+        request: what could be read of it.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__("SIP version not supported", 505)
+        self.request = request
