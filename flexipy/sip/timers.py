@@ -1,8 +1,8 @@
 """Timers for thousands of transactions: one first-in-first-out queue per duration.
 
 SIP knows few durations (T1, 2*T1 ... 64*T1, T4, the fork time-outs), so entries of one duration lapse in the order
-they were set and a deque replaces the heap. Cancelling is free: the owner raises its `epoch` and entries of an older
-epoch are dropped when their time comes.
+they were set and a deque replaces the heap. Cancelling is free: the owner raises its `epoch` and entries of an
+older epoch are dropped when their time comes.
 """
 
 from __future__ import annotations

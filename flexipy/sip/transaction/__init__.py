@@ -1,4 +1,4 @@
-"""Transactions (RFC 3261 section 17, RFC 6026): plain objects that take messages and time and send through a flow."""
+"""Transactions (RFC 3261 section 17, RFC 6026): they take messages and time, and send through a flow."""
 
 from flexipy.sip.transaction.client import ClientTransaction, ClientUser
 from flexipy.sip.transaction.layer import TransactionLayer
