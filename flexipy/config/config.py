@@ -57,8 +57,9 @@ class Config:
 class SectionValues:
     """The values of one section: what was set, and the defaults of the rest.
 
-    `values["reg-domains"]` has the type of the parameter; the methods below say which, for type checkers. A list that
-    is returned is shared: do not change it. Asking for a parameter that is not declared is a ConfigError.
+    `values["reg-domains"]` has the type of the parameter; the methods below say which, for type checkers. A
+    list that is returned is shared: do not change it. Asking for a parameter that is not declared is a
+    ConfigError.
     """
 
     __slots__ = ("_raw", "_schema", "_section", "_values")
@@ -79,7 +80,7 @@ class SectionValues:
         """The declaration of the section."""
         return self._section
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - its type depends on the declaration
+    def __getitem__(self, name: str) -> Any:
         try:
             return self._values[name]
         except KeyError:

@@ -2,12 +2,13 @@
 
     is_request && request.method-name == 'INVITE' && !(user-agent contains 'scanner')
 
-An expression is compiled once, into nested closures. The language and its corners are Flexisip's, since people bring
-their files along:
+An expression is compiled once, into nested closures. The language and its corners are Flexisip's, since
+people bring their files along:
 
-- `&&` and `||` bind equally and to the right: `a && b || c` is `a && (b || c)`. `!` binds to the term behind it.
-- a header or URI part that is not there is an empty text: `== 'x'`, `contains` and `in` are then false, and their
-  negations `!=` and `notin` true.
+- `&&` and `||` bind equally and to the right: `a && b || c` is `a && (b || c)`. `!` binds to the term behind
+  it.
+- a header or URI part that is not there is an empty text: `== 'x'`, `contains` and `in` are then false, and
+  their negations `!=` and `notin` true.
 - `regex` must match the whole text; `in` takes a list separated by spaces; everything is case-sensitive.
 """
 
@@ -115,7 +116,7 @@ def surprises(text: str) -> list[str]:
 
 
 class _Parser:
-    """Recursive descent over a list of (kind, text, column); each method returns the closure of what it read."""
+    """Recursive descent over (kind, text, column) tokens; each method returns the closure of what it read."""
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_LENGTH:
@@ -142,7 +143,8 @@ class _Parser:
             sign, _, column = self._take()
             if sign == "||" and "&&" in signs and not self.remarks:
                 self.remarks.append(
-                    "&& and || without brackets: read as a && (b || c), as Flexisip does; add brackets to make it plain"
+                    "&& and || without brackets: read as a && (b || c), as Flexisip does; add brackets to "
+                    "make it plain"
                 )
             if signs and signs[-1] != sign:
                 self._deeper(column)

@@ -2,12 +2,14 @@
 
 It is Flexisip's, which is line by line:
 
-- a line whose first character other than a blank is `#` is a comment; a `#` behind a value is part of the value;
-- the section name is the first word between the brackets; a section may come more than once, its parts are merged;
+- a line whose first character other than a blank is `#` is a comment; a `#` behind a value is part of the
+  value;
+- the section name is the first word between the brackets; a section may come more than once, its parts are
+  merged;
 - blanks around names and values are dropped.
 
-What Flexisip skips in silence is skipped with a warning here. An addition of ours: a value that ends in a backslash
-goes on in the next line.
+What Flexisip skips in silence is skipped with a warning here. An addition of ours: a value that ends in a
+backslash goes on in the next line.
 """
 
 from __future__ import annotations

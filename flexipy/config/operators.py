@@ -1,7 +1,7 @@
 """The closures that boolean expressions are compiled to.
 
-A filter runs for each message and module, so the common shapes (a variable against a constant text, a flag and
-something else) have closures of their own, and what is known at compile time is folded away.
+A filter runs for each message and module, so the common shapes (a variable against a constant text, a flag
+and something else) have closures of their own, and what is known at compile time is folded away.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
         pattern = pattern.replace(posix, plain)
     try:
         with warnings.catch_warnings():
-            # Python warns of constructs whose meaning may change some day; the author of a file cannot act on it.
+            # Python warns of constructs whose meaning may change some day; the author of a file cannot act on
+            # it.
             warnings.simplefilter("ignore")
             return re.compile(pattern, re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
@@ -226,7 +227,7 @@ def defined(operand: Operand) -> Filter:
 
 
 def numeric(operand: Operand) -> Filter:
-    """Hold when the operand has nothing but decimal digits; a missing one has nothing else either (as in Flexisip)."""
+    """Hold when the operand has nothing but decimal digits; as in Flexisip, an empty one has nothing else."""
     if not operand.is_variable:
         return _constant(_only_digits(operand.text))
     name = operand.text

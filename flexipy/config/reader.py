@@ -1,7 +1,7 @@
 """Reads a configuration: file and `--set` options in, a `Config` and everything that is wrong with them out.
 
-The rule for what is an error: what Flexisip refuses is an error here, what it accepts is at most a warning, so that a
-file that worked there is read here.
+The rule for what is an error: what Flexisip refuses is an error here, what it accepts is at most a warning,
+so that a file that worked there is read here.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def read(
         path: The file, or None for the defaults.
         schema: What may stand in it.
         overrides: `section/name=value` texts of the command line; they win over the file.
-        unknown_module: How bad a section `module::X` is that the schema does not know. A server starts without a
-            plugin that is not installed.
+        unknown_module: How bad a section `module::X` is that the schema does not know. A server starts
+            without a plugin that is not installed.
 
     Returns:
-        The configuration, usable as far as it could be read, and all problems in the order of the lines. A server
-        must not start when one of them is an error.
+        The configuration, usable as far as it could be read, and all problems in the order of the lines. A
+        server must not start when one of them is an error.
     """
     ini = IniFile("") if path is None else load_ini(path)
     config = Config(schema, path, tuple(overrides))
@@ -129,7 +129,7 @@ class _Reader:
             self._store_unimplemented(entry, parameter, text)
 
     def _claim(self, entry: Entry, parameter: Parameter) -> bool:
-        """Decide between several entries for one parameter: the current name wins, a repetition is an error."""
+        """Decide between entries for the same parameter: the current name wins, a repetition is an error."""
         is_old_name = entry.name.lower() != parameter.name
         if is_old_name:
             message = f"'{shorten(entry.name)}' is the former name of '{parameter.name}'"

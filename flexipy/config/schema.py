@@ -1,4 +1,5 @@
-"""What a configuration may contain: sections and their parameters, declared once beside the code that uses them.
+"""What a configuration may contain: sections and their parameters, declared once beside the code that uses
+them.
 
 Everything else in this room (reader, dump, reference, suggestions) is derived from these declarations.
 """
@@ -35,7 +36,8 @@ class Parameter:
         type: How the text is read.
         default: The default, written as in a file.
         help: One paragraph (or a few, split by blank lines) in plain words.
-        unit: Unit of a bare number of a DURATION: one of ms, s, min, h, d, m, y. The typed value is in seconds.
+        unit: Unit of a bare number of a DURATION: one of ms, s, min, h, d, m, y. The typed value is in
+            seconds.
         since: First flexipy version that knows the parameter.
         aliases: Older names. Reading one gives a warning and its value lands on `name`.
         choices: Allowed values of an ENUM, or of each element of a STRING_LIST; empty allows all.
@@ -43,7 +45,8 @@ class Parameter:
         maximum: Largest allowed number (seconds for a DURATION).
         implemented: False for a known Flexisip name that has no effect here yet.
         reloadable: True when a running server takes a new value without a restart.
-        retired: True for a name that Flexisip has given up too: old files may have it, it is not offered any more.
+        retired: True for a name that Flexisip has given up too: old files may have it, it is not offered any
+            more.
     """
 
     name: str
@@ -229,7 +232,7 @@ def byte_size(name: str, default: str, help: str, **options: Unpack[ParameterOpt
 
 
 def retired(name: str, default: str, help: str) -> Parameter:
-    """Declare a name that old files may have and that means nothing any more; `help` says what to do instead."""
+    """Declare a name of old files that means nothing any more; `help` says what to do instead."""
     return Parameter(name, ParameterType.STRING, default, help, implemented=False, retired=True)
 
 
@@ -261,8 +264,8 @@ def module_section(
         expression(
             "filter",
             filter_default,
-            "The messages that enter the module: a boolean expression over the message; those for which it is "
-            "false pass by the module. Empty lets all of them in.\n\n"
+            "The messages that enter the module: a boolean expression over the message; those for which it "
+            "is false pass by the module. Empty lets all of them in.\n\n"
             "Example: is_request && from.uri.domain in 'example.org example.net'",
             implemented=implemented,
         ),

@@ -1,4 +1,4 @@
-"""From the text of a parameter to its typed value. What is accepted is what Flexisip accepts, and a little more."""
+"""From the text of a parameter to its typed value: what Flexisip accepts, and a little more."""
 
 from __future__ import annotations
 

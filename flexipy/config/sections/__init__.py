@@ -1,4 +1,4 @@
-"""The sections of the configuration that belong to no implemented module, and the schema made of them and the rest."""
+"""The sections that belong to no implemented module, and the schema made of them and the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def build_schema(declared: Iterable[Section] = ()) -> Schema:
             implemented. One of the same name as a section of this package takes its place.
 
     Returns:
-        [global] first, then the sections about networks, the modules, those known by name only, and the servers.
+        [global] first, then the sections about networks, the modules, those known by name only, and the
+        servers.
 
     Raises:
         ValueError: Two of the declared sections have the same name.

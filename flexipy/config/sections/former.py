@@ -1,7 +1,7 @@
 """Names that other Flexisip versions have in the sections of modules which flexipy implements.
 
-A module declares what it understands; what is listed here and not declared there is known without effect, so that a
-file written for an older or newer Flexisip loads with a warning instead of an error.
+A module declares what it understands; what is listed here and not declared there is known without effect, so
+that a file written for an older or newer Flexisip loads with a warning instead of an error.
 """
 
 from __future__ import annotations

@@ -31,14 +31,15 @@ _SERVER = (
     string_list(
         "plugins",
         "",
-        "Names of additional modules to load, from plugins-dir or from installed packages that offer modules under "
-        "that name.",
+        "Names of additional modules to load, from plugins-dir or from installed packages that offer modules "
+        "under that name.",
     ),
     string(
         "state-directory",
         "",
-        "Directory for what the server itself writes and must find again: embedded databases, keys it has generated. "
-        "Empty: a directory 'var' beside the configuration file. It is created when it is missing.",
+        "Directory for what the server itself writes and must find again: embedded databases, keys it has "
+        "generated. Empty: a directory 'var' beside the configuration file. It is created when it is "
+        "missing.",
     ),
     string(
         "control-socket",
@@ -66,8 +67,8 @@ _SERVER = (
     string(
         "unique-id",
         "",
-        "Sixteen hexadecimal digits that tell this server from the others of a cluster, also after a restart. Empty: "
-        "new ones are drawn at each start.",
+        "Sixteen hexadecimal digits that tell this server from the others of a cluster, also after a "
+        "restart. Empty: new ones are drawn at each start.",
     ),
     duration(
         "memory-usage-log-interval",
@@ -88,8 +89,8 @@ _LOGS = (
     string(
         "log-filename",
         "flexisip-{server}.log",
-        "Name of the log file in log-directory. '{server}' stands for the servers that run in the process, joined "
-        "by '+'.",
+        "Name of the log file in log-directory. '{server}' stands for the servers that run in the process, "
+        "joined by '+'.",
     ),
     enum(
         "log-level",
@@ -114,7 +115,8 @@ _LOGS = (
     boolean(
         "user-errors-logs",
         "false",
-        "Log what users do wrong (bad passwords, calls to unknown addresses) apart from faults of the server.",
+        "Log what users do wrong (bad passwords, calls to unknown addresses) apart from faults of the "
+        "server.",
         reloadable=True,
     ),
     expression(
@@ -144,14 +146,14 @@ _NETWORK = (
     string_list(
         "transports",
         "sip:*",
-        "SIP addresses to listen on, separated by spaces. '*' is every address of the machine. Without a 'transport' "
-        "parameter an address is opened for UDP and TCP; 'sips:' opens TLS.\n\n"
-        "The host of the address is what is announced to others (in Via and Record-Route); if the socket shall "
-        "be bound to another one, add 'maddr='. For TLS, name a host that the certificate is valid for. Parameters "
-        "understood: transport, maddr, network (the networks reached through this one, such as "
-        "10.0.0.0/8,192.168.0.0/16), tls-certificates-file, tls-certificates-private-key, tls-certificates-ca-file, "
-        "tls-verify-incoming, tls-verify-outgoing, tls-allow-missing-client-certificate, "
-        "tls-client-connection, require-peer-certificate.\n\n"
+        "SIP addresses to listen on, separated by spaces. '*' is every address of the machine. Without a "
+        "'transport' parameter an address is opened for UDP and TCP; 'sips:' opens TLS.\n\n"
+        "The host of the address is what is announced to others (in Via and Record-Route); if the socket "
+        "shall be bound to another one, add 'maddr='. For TLS, name a host that the certificate is valid "
+        "for. Parameters understood: transport, maddr, network (the networks reached through this one, such "
+        "as 10.0.0.0/8,192.168.0.0/16), tls-certificates-file, tls-certificates-private-key, "
+        "tls-certificates-ca-file, tls-verify-incoming, tls-verify-outgoing, "
+        "tls-allow-missing-client-certificate, tls-client-connection, require-peer-certificate.\n\n"
         "Example: sip:* sips:sip.example.org:5061;maddr=192.0.2.10",
     ),
     string_list(
@@ -173,8 +175,8 @@ _NETWORK = (
     duration(
         "keepalive-interval",
         "1800",
-        "How often an empty line is sent over each connection, so that routers in between keep it open and broken "
-        "ones are noticed. 0 sends none.",
+        "How often an empty line is sent over each connection, so that routers in between keep it open and "
+        "broken ones are noticed. 0 sends none.",
     ),
     duration(
         "proxy-to-proxy-keepalive-interval",
@@ -200,15 +202,16 @@ _NETWORK = (
     byte_size(
         "max-message-size",
         "262144",
-        "A message that comes over a connection and is larger than this is refused and the connection closed. A "
-        "datagram holds 65535 bytes at most anyway.",
+        "A message that comes over a connection and is larger than this is refused and the connection "
+        "closed. A datagram holds 65535 bytes at most anyway.",
         minimum=1024,
     ),
     integer("max-connections", "10000", "Connections open at once; further ones are refused.", minimum=1),
     integer(
         "max-connections-per-ip",
         "200",
-        "Connections open at once from one address; further ones are refused. Raise it when many users share a router.",
+        "Connections open at once from one address; further ones are refused. Raise it when many users share "
+        "a router.",
         minimum=1,
     ),
     integer(
@@ -235,14 +238,14 @@ _TLS = (
     string(
         "tls-certificates-ca-file",
         "",
-        "Path of the certificates (PEM) of the issuers that are trusted when a peer shows its own. Empty: those of "
-        "the operating system.",
+        "Path of the certificates (PEM) of the issuers that are trusted when a peer shows its own. Empty: "
+        "those of the operating system.",
     ),
     duration(
         "tls-certificates-check-interval",
         "1",
-        "How often the certificate files are looked at. New ones are used for new connections at once, those that "
-        "are open stay.",
+        "How often the certificate files are looked at. New ones are used for new connections at once, those "
+        "that are open stay.",
         unit="min",
     ),
     string(

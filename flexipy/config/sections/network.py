@@ -24,8 +24,8 @@ CLUSTER = Section(
         string(
             "cluster-domain",
             "",
-            "The name that reaches any of the proxies, usually through DNS SRV. It stands in Path and Record-Route "
-            "where this proxy alone need not be met again.",
+            "The name that reaches any of the proxies, usually through DNS SRV. It stands in Path and "
+            "Record-Route where this proxy alone need not be met again.",
             implemented=False,
         ),
         string_list(

@@ -1,6 +1,8 @@
-"""Sections of the servers beside the proxy: conference, presence, registration events, back-to-back agent, voicemail.
+"""Sections of the servers beside the proxy: conference, presence, registration events, back-to-back agent,
+voicemail.
 
-A server that comes to life declares its section beside its code; the one here then makes way (see `build_schema`).
+A server that comes to life declares its section beside its code; the one here then makes way (see
+`build_schema`).
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ CONFERENCE_SERVER = Section(
         enum(
             "video-engine-mode",
             "semi-sfu",
-            "Show the speaker to all ('mixer'), pass on the pictures that are asked for ('semi-sfu') or all ('sfu').",
+            "Show the speaker to all ('mixer'), pass on the pictures that are asked for ('semi-sfu') or all "
+            "('sfu').",
             choices=("mixer", "semi-sfu", "sfu"),
         ),
         enum(
@@ -143,7 +146,8 @@ REGEVENT_SERVER = Section(
 
 B2BUA_SERVER = Section(
     "b2bua-server",
-    "The back-to-back user agent: it answers a call and makes another, to change encryption or to reach a provider.",
+    "The back-to-back user agent: it answers a call and makes another, to change encryption or to reach a "
+    "provider.",
     (
         enum(
             "application",
