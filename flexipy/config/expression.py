@@ -228,9 +228,7 @@ class _Parser:
     def _deeper(self, column: int) -> None:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
-            raise ExpressionError(
-                f"more than {MAX_NESTING} brackets, negations and changes of operator", column
-            )
+            raise ExpressionError(f"more than {MAX_NESTING} brackets, negations and changes of operator", column)
 
 
 def _group_from_right(terms: list[Filter], signs: list[str]) -> Filter:

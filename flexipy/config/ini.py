@@ -144,9 +144,7 @@ def _entry(text: str, number: int, section: str | None, result: IniFile) -> Entr
     left, equals, value = text.partition("=")
     words = left.split()
     if not equals or not words:
-        result.report(
-            number, Severity.WARNING, f"'{shorten(text)}' is not of the form name=value: line ignored"
-        )
+        result.report(number, Severity.WARNING, f"'{shorten(text)}' is not of the form name=value: line ignored")
         return None
     if section is None:
         message = f"'{shorten(words[0])}' stands before the first [section]: line ignored"

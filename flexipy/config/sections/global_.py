@@ -25,9 +25,7 @@ _SERVER = (
         "The servers that start when the command line has no --server.",
         choices=SERVERS,
     ),
-    string(
-        "plugins-dir", "/lib/flexisip/plugins", "Directory searched for modules that are single Python files."
-    ),
+    string("plugins-dir", "/lib/flexisip/plugins", "Directory searched for modules that are single Python files."),
     string_list(
         "plugins",
         "",
@@ -115,8 +113,7 @@ _LOGS = (
     boolean(
         "user-errors-logs",
         "false",
-        "Log what users do wrong (bad passwords, calls to unknown addresses) apart from faults of the "
-        "server.",
+        "Log what users do wrong (bad passwords, calls to unknown addresses) apart from faults of the server.",
         reloadable=True,
     ),
     expression(
@@ -162,9 +159,7 @@ _NETWORK = (
         "Further host names and addresses that mean this server. A request to one of them is not sent on to "
         "another server.",
     ),
-    duration(
-        "idle-timeout", "3600", "A connection on which nothing came for this long is closed.", minimum=0
-    ),
+    duration("idle-timeout", "3600", "A connection on which nothing came for this long is closed.", minimum=0),
     duration(
         "connection-establishment-timeout",
         "60s",

@@ -18,9 +18,7 @@ CLUSTER = Section(
     "cluster",
     "Several proxies that serve the same domain together.",
     (
-        boolean(
-            "enabled", "false", "Be part of a cluster; otherwise this section is idle.", implemented=False
-        ),
+        boolean("enabled", "false", "Be part of a cluster; otherwise this section is idle.", implemented=False),
         string(
             "cluster-domain",
             "",
@@ -54,9 +52,7 @@ MDNS_REGISTER = Section(
             "Of several servers the one with the lowest number is asked first. A range draws one at random.",
             implemented=False,
         ),
-        integer(
-            "mdns-weight", "100", "Share of the traffic among servers of equal priority.", implemented=False
-        ),
+        integer("mdns-weight", "100", "Share of the traffic among servers of equal priority.", implemented=False),
         duration(
             "mdns-ttl", "3600", "How long others may remember the announcement.", unit="ms", implemented=False
         ),
@@ -94,9 +90,7 @@ EVENT_LOGS = Section(
         string("flexiapi-host", "localhost", "Host of FlexiAPI.", implemented=False),
         integer("flexiapi-port", "443", "Its port.", implemented=False),
         string("flexiapi-prefix", "/api/stats/", "Path in front of the requests to it.", implemented=False),
-        string(
-            "flexiapi-api-key", "", "The key it asks for.", aliases=("flexiapi-token",), implemented=False
-        ),
+        string("flexiapi-api-key", "", "The key it asks for.", aliases=("flexiapi-token",), implemented=False),
     ),
 )
 
@@ -154,9 +148,7 @@ INTER_DOMAIN_CONNECTIONS = Section(
             "How long a probe may stay unanswered; 0 disables it.",
             implemented=False,
         ),
-        duration(
-            "reconnection-delay", "5", "Pause before a lost connection is opened again.", implemented=False
-        ),
+        duration("reconnection-delay", "5", "Pause before a lost connection is opened again.", implemented=False),
         boolean(
             "reg-when-needed", "false", "Register only while a local device is registered.", implemented=False
         ),

@@ -37,9 +37,7 @@ CONFERENCE_SERVER = Section(
             aliases=("conference-factory-uri",),
         ),
         string_list("conference-focus-uris", "", "Addresses from which those of the conferences are made."),
-        string(
-            "outbound-proxy", "sip:127.0.0.1:5060;transport=tcp", "The proxy that its requests go through."
-        ),
+        string("outbound-proxy", "sip:127.0.0.1:5060;transport=tcp", "The proxy that its requests go through."),
         string_list("local-domains", "", "Domains whose users may be members."),
         integer_range("audio-port", "0", "UDP port or ports for audio; 0 lets the system choose."),
         integer_range("video-port", "0", "UDP port or ports for video; 0 lets the system choose."),
@@ -72,9 +70,7 @@ CONFERENCE_SERVER = Section(
         ),
         string_list("nat-addresses", "", "Public addresses to announce when the server is behind a router."),
         boolean("empty-chat-room-deletion", "true", "Delete a chat room when its last member has left."),
-        string(
-            "state-directory", "/var/lib/flexisip", "Directory for what it must find again after a restart."
-        ),
+        string("state-directory", "/var/lib/flexisip", "Directory for what it must find again after a restart."),
         duration("subscription-refresh-delay", "10min", "How often subscriptions of members are renewed."),
         duration("call-timeout", "0", "Longest duration of a conference; 0 is without limit."),
         duration("no-rtp-timeout", "30", "A member whose media stop for this long is removed."),
@@ -160,9 +156,7 @@ B2BUA_SERVER = Section(
         integer_range("audio-port", "0", "UDP port or ports for audio; 0 lets the system choose."),
         integer_range("video-port", "0", "UDP port or ports for video; 0 lets the system choose."),
         string("user-agent", "Flexisip-B2BUA/{version}", "Its User-Agent header."),
-        string(
-            "outbound-proxy", "sip:127.0.0.1:5060;transport=tcp", "The proxy that its requests go through."
-        ),
+        string("outbound-proxy", "sip:127.0.0.1:5060;transport=tcp", "The proxy that its requests go through."),
         boolean("enable-ice", "true", "Use ICE on both sides."),
         string_list("nat-addresses", "", "Public addresses to announce when the server is behind a router."),
         integer("max-calls", "500", "Calls at once; 0 is without limit."),
@@ -170,9 +164,7 @@ B2BUA_SERVER = Section(
         duration("max-call-duration", "0", "Longest duration of a call; 0 is without limit."),
         string("audio-codec", "", "The one audio codec to use; empty leaves it to the devices."),
         string("video-codec", "", "The one video codec to use; empty leaves it to the devices."),
-        boolean(
-            "one-connection-per-account", "false", "Give each account at a provider a connection of its own."
-        ),
+        boolean("one-connection-per-account", "false", "Give each account at a provider a connection of its own."),
     ),
 )
 
@@ -180,9 +172,7 @@ B2BUA_TRENSCRYPTER = Section(
     "b2bua-server::trenscrypter",
     "Encryption of the second half of a call by callee.",
     (
-        string_list(
-            "outgoing-enc-regex", "", "Pairs of an encryption and a pattern of the callee's address."
-        ),
+        string_list("outgoing-enc-regex", "", "Pairs of an encryption and a pattern of the callee's address."),
         string_list("outgoing-srtp-regex", "", "Pairs of SRTP suites and a pattern of the callee's address."),
     ),
 )

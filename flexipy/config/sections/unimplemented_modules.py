@@ -79,18 +79,12 @@ PUSH_NOTIFICATION = module_section(
         boolean("display-from-uri", "false", "Show the caller's address instead of the name."),
         string("add-to-tag-filter", "", "Responses that get a To tag."),
         boolean("apple", "true", "Push to Apple devices."),
-        string(
-            "apple-certificate-dir", "/etc/flexisip/apn", "Directory of the certificates, one for each app."
-        ),
+        string("apple-certificate-dir", "/etc/flexisip/apn", "Directory of the certificates, one for each app."),
         string("apns-server", "api.push.apple.com", "Apple's service."),
-        string(
-            "apns-dev-server", "api.sandbox.push.apple.com", "Apple's service for apps under development."
-        ),
+        string("apns-dev-server", "api.sandbox.push.apple.com", "Apple's service for apps under development."),
         boolean("no-badge", "false", "Send no number to show on the icon."),
         boolean("firebase", "true", "Push to Android devices.", aliases=("google",)),
-        string_list(
-            "firebase-projects-api-keys", "", "PROJECT:KEY pairs.", aliases=("google-projects-api-keys",)
-        ),
+        string_list("firebase-projects-api-keys", "", "PROJECT:KEY pairs.", aliases=("google-projects-api-keys",)),
         string_list("firebase-service-accounts", "", "PROJECT:FILE pairs."),
         duration("firebase-token-expiration-anticipation-time", "300", "How early a token is renewed."),
         duration("firebase-default-refresh-interval", "60", "Pause after a token could not be renewed."),
@@ -104,9 +98,7 @@ PUSH_NOTIFICATION = module_section(
             "How often apps about to lapse are woken; 0 is never.",
             unit="min",
         ),
-        integer(
-            "register-wakeup-threshold", "50", "Percentage of the lifetime from which on they are woken."
-        ),
+        integer("register-wakeup-threshold", "50", "Percentage of the lifetime from which on they are woken."),
         boolean("enable-message-summaries-pn", "true", "Push when there is voicemail."),
         string("https-proxy-host", "", "HTTP proxy to go through."),
         integer("https-proxy-port", "3128", "Its port."),
@@ -132,12 +124,8 @@ MEDIA_RELAY = module_section(
         integer("max-calls", "0", "Calls relayed at once; 0 is without limit."),
         boolean("force-relay-for-non-ice-targets", "true", "Relay when one side has no ICE."),
         boolean("prevent-loops", "true", "Drop packets that would come back to the relay."),
-        boolean(
-            "early-media-relay-single", "true", "Before the answer, let the caller hear one device only."
-        ),
-        integer(
-            "max-early-media-per-call", "0", "Devices heard before the answer at most; 0 is without limit."
-        ),
+        boolean("early-media-relay-single", "true", "Before the answer, let the caller hear one device only."),
+        integer("max-early-media-per-call", "0", "Devices heard before the answer at most; 0 is without limit."),
         duration("inactivity-period", "3600", "A call without media for this long is given up."),
         boolean("force-public-ip-for-sdp-masquerading", "false", "Announce the public address in each SDP."),
         integer("h264-filtering-bandwidth", "0", "Thin out H.264 below this bandwidth; 0 is never."),
@@ -179,9 +167,7 @@ AUTH_OPENID_CONNECT = module_section(
         string("sip-id-claim", "", "Claim that holds the SIP address."),
         string_list("scope", "", "Scopes asked for."),
         duration("jwks-refresh-delay", "15", "How often the keys are fetched again.", unit="min"),
-        duration(
-            "well-known-refresh-delay", "1440", "How often the server's description is fetched.", unit="min"
-        ),
+        duration("well-known-refresh-delay", "1440", "How often the server's description is fetched.", unit="min"),
     ),
     implemented=False,
 )
