@@ -14,7 +14,7 @@ backslash goes on in the next line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .errors import Problem, Severity, shorten
 
@@ -42,14 +42,23 @@ class Entry:
     value: str
 
 
-@dataclass(slots=True)
 class IniFile:
-    """What a file says, in its order, and what is wrong with how it says it."""
+    """What a file says, in its order, and what is wrong with how it says it.
 
-    file: str
-    headers: list[Header] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    Attributes:
+        file: The file's name, for messages.
+        headers: The section headers.
+        entries: The `name=value` lines.
+        problems: What could not be understood.
+    """
+
+    __slots__ = ("entries", "file", "headers", "problems")
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.headers: list[Header] = []
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
 
     def report(self, line: int, severity: Severity, message: str) -> None:
         """Note a problem, up to a bound: after that many lines the file is something else."""
