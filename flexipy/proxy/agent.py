@@ -47,21 +47,21 @@ class Agent:
     """The core of the proxy.
 
     Args:
-        transports: where messages come from and go to.
         resolver: names to addresses.
         options: see `AgentOptions`.
         clock: monotonic seconds.
 
     Attributes:
+        transports: where messages come from and go to; set by `use`.
         counters: numbers for operators, by name.
         services: what modules offer each other, by type.
         pipeline: the modules; set by `install`.
     """
 
-    def __init__(
-        self, transports: Transports, resolver: Resolver, options: AgentOptions, clock: Callable[[], float]
-    ) -> None:
-        self.transports = transports
+    transports: Transports
+    egress: Egress
+
+    def __init__(self, resolver: Resolver, options: AgentOptions, clock: Callable[[], float]) -> None:
         self.resolver = resolver
         self.options = options
         self.clock = clock
@@ -72,12 +72,16 @@ class Agent:
         self.layer = TransactionLayer(
             self.timers, Durations(timeout=options.transaction_timeout, d=options.transaction_timeout)
         )
-        self.egress = Egress(transports, resolver, options.udp_mtu)
         self.pipeline = Pipeline(self, ())
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self._stopping = False
+
+    def use(self, transports: Transports) -> None:
+        """Set the transports; they in turn call `receive`."""
+        self.transports = transports
+        self.egress = Egress(transports, self.resolver, self.options.udp_mtu)
 
     def install(self, pipeline: Pipeline, admissions: tuple[Callable[[Flow, float], bool], ...]) -> None:
         """Set the modules to run.
@@ -198,6 +202,11 @@ class Agent:
             routes = request.get_all(H.ROUTE)[:-1]
             request.uri_raw = last.partition(b"<")[2].partition(b">")[0] or last
             request.set_values(H.ROUTE, b"Route", routes)
+        self.strip_own_routes(event)
+
+    def strip_own_routes(self, event: RequestEvent) -> None:
+        """Take off the topmost Routes that name us, noting the flow token of the last."""
+        request = event.request
         while (route := routing.first_route(request)) is not None:
             own, token = self.is_own(route)
             if not own:
@@ -221,11 +230,12 @@ class Agent:
         except SipError:
             return False, b""
         own = self.transports.is_local(uri.host, uri.port) or (
-            uri.host in self.options.aliases and self._port_is_ours(uri.port)
+            uri.host in self.options.aliases and self.port_is_ours(uri.port)
         )
         return own, (uri.user or "").encode() if own else b""
 
-    def _port_is_ours(self, port: int | None) -> bool:
+    def port_is_ours(self, port: int | None) -> bool:
+        """Whether a URI's port is one that we listen on; a URI without a port counts."""
         return port is None or any(listener.port == port for listener in self.transports.listeners)
 
     # --- messages out ------------------------------------------------------------------------------------
@@ -235,6 +245,8 @@ class Agent:
         request = event.request
         now = event.now
         try:
+            if event.branch is not None and H.ROUTE in request.names:
+                self.strip_own_routes(event)  # a Path that leads through ourselves
             routing.decrement_max_forwards(request)
             mark = routing.loop_mark(event.received_uri, request)
             if routing.passed_here_before(request, mark):
@@ -291,9 +303,7 @@ class Agent:
     def reply_flow(self, event: RequestEvent) -> Flow:
         """Where responses to a request go: its source, or the port of its Via for clients without rport."""
         if event.reply_port:
-            flow = self.transports.udp_flow(event.flow, event.flow.remote[0], event.reply_port)
-            if flow is not None:
-                return flow
+            return event.flow.at_port(event.reply_port)
         return event.flow
 
     def to_tag(self, request: Message) -> bytes:

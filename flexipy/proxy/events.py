@@ -206,9 +206,7 @@ class ResponseEvent:
 
     __slots__ = ("agent", "branch", "flow", "now", "response")
 
-    def __init__(
-        self, agent: Agent, response: Response, flow: Flow | None, branch: Branch, now: float
-    ) -> None:
+    def __init__(self, agent: Agent, response: Response, flow: Flow | None, branch: Branch, now: float) -> None:
         self.agent = agent
         self.response = response
         self.flow = flow

@@ -98,9 +98,7 @@ class Binder:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(spec.bind, None, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise TransportError(
-                f"cannot listen on {spec}: '{spec.bind}' has no address ({error})"
-            ) from error
+            raise TransportError(f"cannot listen on {spec}: '{spec.bind}' has no address ({error})") from error
         return str(found[0][4][0])
 
 

@@ -86,9 +86,7 @@ class ConnectionTable:
                 return flow
         return None
 
-    def find_exact(
-        self, transport: bytes, local: tuple[str, int], remote: tuple[str, int]
-    ) -> StreamFlow | None:
+    def find_exact(self, transport: bytes, local: tuple[str, int], remote: tuple[str, int]) -> StreamFlow | None:
         """The live connection with these two ends."""
         for flow in self._by_remote.get((transport, *remote), ()):
             if not flow.closed and flow.local == local:

@@ -26,6 +26,7 @@ class Flow:
         id: unique in this process.
         via_prefix: our Via header line up to and including `branch=`.
         record_route_uri: our URI for a Record-Route toward this remote.
+        via_stamp: what RFC 3581 puts on the Via of a request from here, `;received=192.0.2.1;rport=5060`.
         remote_host_port: `remote` as it stands in a header.
         peer_names: names in the verified certificate of a TLS peer (RFC 5922), else empty.
 
@@ -45,6 +46,7 @@ class Flow:
         "secure",
         "transport",
         "via_prefix",
+        "via_stamp",
     )
 
     def __init__(self, transport: bytes, listener: Listener | None) -> None:
@@ -57,6 +59,7 @@ class Flow:
         self.remote: tuple[str, int] = ("", 0)
         self.local: tuple[str, int] = ("", 0)
         self.via_prefix = b""
+        self.via_stamp = b""
         self.record_route_uri = b""
         self.remote_host_port = b""
         self.peer_names: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ class Flow:
         self.local = local
         self.remote = remote
         self.remote_host_port = host_port(*remote)
+        self.via_stamp = b";received=%b;rport=%d" % (remote[0].encode(), remote[1])
         if self.listener is None:
             self.via_prefix, self.record_route_uri = stamp(self.transport, *local)
         else:
@@ -80,6 +84,10 @@ class Flow:
 
         """
         raise NotImplementedError
+
+    def at_port(self, port: int) -> "Flow":
+        """The flow to another port of the same remote, where there can be one; else this flow."""
+        return self
 
     def close(self) -> None:
         """Close the path once queued output is gone; a UDP flow has nothing to close."""

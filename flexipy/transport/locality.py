@@ -97,9 +97,7 @@ class Locality:
     def _choose(self, transport: bytes, ip: str) -> Listener | None:
         """By `network=` first, then the one bound to the kernel's source address, a wildcard, any but loopback."""
         family = family_of(ip)
-        possible = [
-            at for at in self._listeners if at.transport == transport and family_of(at.local[0]) == family
-        ]
+        possible = [at for at in self._listeners if at.transport == transport and family_of(at.local[0]) == family]
         if len(possible) < 2:
             return possible[0] if possible else None
         address = ipaddress.ip_address(ip)

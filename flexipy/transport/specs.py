@@ -163,8 +163,6 @@ def _parse_host(text: str, host: str) -> str:
 
 def _parse_networks(text: str, value: str) -> tuple[Network, ...]:
     try:
-        return tuple(
-            ipaddress.ip_network(item.strip(), strict=False) for item in value.split(",") if item.strip()
-        )
+        return tuple(ipaddress.ip_network(item.strip(), strict=False) for item in value.split(",") if item.strip())
     except ValueError as error:
         raise TransportSpecError(f"transport '{text}': network: {error}") from None

@@ -176,9 +176,7 @@ class TlsIdentities:
 
         """
         self._clients.clear()
-        return [
-            text for identity in self._identities.values() for text in identity.reload(only_changed=False)
-        ]
+        return [text for identity in self._identities.values() for text in identity.reload(only_changed=False)]
 
     def reload_changed(self) -> None:
         """Read those files again that have changed; problems are logged."""

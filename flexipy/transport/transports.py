@@ -163,7 +163,7 @@ class Transports:
         for listener, udp in self._udp.items():
             bound = listener.local
             if bound[1] == local[1] and (
-                bound[0] == local[0] or listener.is_wildcard and listener.reaches(local[0])
+                bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))
             ):
                 return udp.flow_to(*remote)
         return None
@@ -202,7 +202,7 @@ class Transports:
                     _log.info("addresses of the network interfaces have changed")
                     for udp in self._udp.values():
                         udp.forget_flows()
-            if 0 < self.options.tls_check_interval and now >= next_certificates:
+            if self.options.tls_check_interval > 0 and now >= next_certificates:
                 next_certificates = now + self.options.tls_check_interval
                 self._tls.reload_changed()
 

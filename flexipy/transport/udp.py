@@ -44,8 +44,11 @@ class UdpFlow(Flow):
         local_ip = udp.listener.local_toward(address[0])
         self.locate((local_ip, udp.listener.port), (address[0], address[1]))
 
-    def send(self, data: bytes) -> bool:  # noqa: D102 - as in Flow
+    def send(self, data: bytes) -> bool:
         return self._socket.send(data, self._address)
+
+    def at_port(self, port: int) -> Flow:
+        return self._socket.flow_to(self.remote[0], port)
 
 
 class UdpSocket:

@@ -143,7 +143,12 @@ class CallFork(Fork):
         if self.done or self._cancelled:
             return None
         old = self.branch_of(uid)
-        if old is not None and old.status >= 180 and old.event is not None and old.event.request.uri_raw == request.uri_raw:
+        if (
+            old is not None
+            and old.status >= 180
+            and old.event is not None
+            and old.event.request.uri_raw == request.uri_raw
+        ):
             return None  # it rings there already
         new = self.add(request, uid, priority, flow_token)
         if new is None:
