@@ -137,12 +137,7 @@ class NatHelper(Module):
         if scheme_of(contact.uri_raw) not in ("sip", "sips"):
             return None
         uri = contact.uri
-        if (
-            uri.host != host
-            or _port(uri) != (port or _port(uri))
-            or self._mark in uri.params
-            or "gr" in uri.params
-        ):
+        if uri.host != host or _port(uri) != (port or _port(uri)) or self._mark in uri.params or "gr" in uri.params:
             return None
         contact.uri_raw = self._moved(uri, address, transport).raw
         return bytes(contact)

@@ -11,12 +11,6 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Final
 
-from flexipy.registrar.binding import Binding
-from flexipy.registrar.journal import Journal
-from flexipy.registrar.registrar import Registrar
-from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
-from flexipy.registrar.static_records import parse_static_records
-from flexipy.registrar.stores.memory import MemoryStore
 
 from flexipy.proxy.api import (
     Module,
@@ -24,6 +18,7 @@ from flexipy.proxy.api import (
     ModuleError,
     RequestEvent,
     SipError,
+    SipUri,
     boolean,
     duration,
     enum,
@@ -31,7 +26,12 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
+from flexipy.registrar.binding import Binding
 from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.registrar import Registrar
+from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.static_records import parse
+from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
@@ -63,9 +63,7 @@ class RegistrarModule(Module):
             "Register only once a proxy behind has answered 200 to the REGISTER.",
             implemented=False,
         ),
-        integer(
-            "max-contacts-by-aor", "12", "Devices kept for one address; one more drops the oldest.", minimum=1
-        ),
+        integer("max-contacts-by-aor", "12", "Devices kept for one address; one more drops the oldest.", minimum=1),
         integer("max-contacts-per-registration", "12", "Contacts that one REGISTER may carry.", minimum=1),
         string_list(
             "unique-id-parameters",
@@ -130,7 +128,6 @@ class RegistrarModule(Module):
         if values.string("db-implementation") == "redis":
             raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
         self._domains = ManagedDomains(values.strings("reg-domains"))
-        self._journal: Journal | None = None
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
@@ -171,14 +168,7 @@ class RegistrarModule(Module):
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        try:
-            self._journal = Journal(self.context.state_file("registrations.journal"))
-        except OSError as error:
-            self.context.logger.warning("registrations will not survive a restart: %s", error)
-        store = MemoryStore(self._journal)
-        for problem in store.load(time.time()):
-            self.context.logger.warning("%s", problem)
-        self.registrar = Registrar(store, self._options())
+        self.registrar = Registrar(MemoryStore(), self._options())
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
 
@@ -191,17 +181,12 @@ class RegistrarModule(Module):
         if self._static_file is not None:
             self.context.every(self.context.values.seconds("static-records-timeout"), self._look_at_static)
 
-    async def stop(self) -> None:
-        """Close the journal."""
-        self.registrar.close()
-
     def reload(self) -> list[str]:
         """Read the static records anew."""
         return self._load_static(strict=True)
 
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
-        self.registrar.sync()
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None
@@ -222,11 +207,14 @@ class RegistrarModule(Module):
             text = self._static_file.read_text("utf-8")
         except (OSError, UnicodeError) as error:
             return [f"{self._static_file}: cannot read the static records: {error}"]
-        records, problems = parse_static_records(text, str(self._static_file))
+        records, problems = parse(text, str(self._static_file), self._key_of)
         self._static_stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if not (strict and problems):
             self.registrar.set_static_records(records, time.time())
-        return [str(problem) for problem in problems]
+        return problems
+
+    def _key_of(self, aor: SipUri) -> str:
+        return self._domains.key(aor.user, aor.host, aor.aor)
 
     # --- REGISTER ----------------------------------------------------------------------------------------
 
@@ -298,9 +286,7 @@ class RegistrarModule(Module):
         if registration.path and registration.supports_path:
             response.set_values(H.PATH, b"Path", list(registration.path))
         if self._service_route:
-            response.set_values(
-                H.SERVICE_ROUTE, b"Service-Route", [b"<" + uri + b">" for uri in self._service_route]
-            )
+            response.set_values(H.SERVICE_ROUTE, b"Service-Route", [b"<" + uri + b">" for uri in self._service_route])
         if any(binding.reg_id is not None for binding in bindings):
             response.append(H.REQUIRE, b"Require: outbound")
         event.send_response(response)

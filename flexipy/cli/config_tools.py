@@ -39,9 +39,7 @@ def dump_default(schema: Schema, which: str = "all", fmt: str = "file") -> int:
     part = select(schema, which)
     if part is None:
         names = [section.name for section in schema]
-        meant = nearest(
-            which, [name.lower() for name in (*names, *(name.removeprefix("module::") for name in names))]
-        )
+        meant = nearest(which, [name.lower() for name in (*names, *(name.removeprefix("module::") for name in names))])
         hint = f"; did you mean '{meant}'?" if meant else "; see --list-sections"
         return _fail(f"no section or module is called '{which}'{hint}")
     sys.stdout.write(render(part))

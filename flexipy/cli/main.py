@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import importlib
 
         tool = importlib.import_module(_TOOLS[arguments[0]])
-        status: int = tool.main(arguments[1:])
-        return status
+        return int(tool.main(arguments[1:]))
     options = _parser().parse_args(arguments)
     path = _configuration(options.configfile)
     status = _inspect(options, path)

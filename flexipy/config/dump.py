@@ -133,9 +133,7 @@ def _markdown_entry(parameter: Parameter) -> list[str]:
 
 
 def _markdown_retired(section: Section) -> list[str]:
-    retired = [
-        f"{_code(parameter.name)} ({parameter.help})" for parameter in section.parameters if parameter.retired
-    ]
+    retired = [f"{_code(parameter.name)} ({parameter.help})" for parameter in section.parameters if parameter.retired]
     return [f"Known, without effect: {', '.join(retired)}.", ""] if retired else []
 
 

@@ -143,8 +143,7 @@ class _Parser:
             sign, _, column = self._take()
             if sign == "||" and "&&" in signs and not self.remarks:
                 self.remarks.append(
-                    "&& and || without brackets: read as a && (b || c), as Flexisip does; add brackets to "
-                    "make it plain"
+                    "&& and || without brackets: read as a && (b || c), as Flexisip does; add brackets to make it plain"
                 )
             if signs and signs[-1] != sign:
                 self._deeper(column)

@@ -142,9 +142,7 @@ def _section_name(text: str, number: int, result: IniFile) -> str | None:
         result.report(number, Severity.WARNING, f"'{shorten(text)}' is not a section header: line ignored")
         return None
     if rest.strip() or len(words) > 1:
-        result.report(
-            number, Severity.WARNING, f"only [{shorten(words[0])}] counts in this line, the rest is ignored"
-        )
+        result.report(number, Severity.WARNING, f"only [{shorten(words[0])}] counts in this line, the rest is ignored")
     result.headers.append(Header(number, words[0]))
     return words[0]
 

@@ -147,9 +147,7 @@ class _Reader:
             )
             return False
         if is_old_name:
-            self._report(
-                entry, Severity.WARNING, f"ignored, since '{parameter.name}' is set in line {earlier.line}"
-            )
+            self._report(entry, Severity.WARNING, f"ignored, since '{parameter.name}' is set in line {earlier.line}")
             return False
         self._set_by[key] = entry
         return True

@@ -202,9 +202,7 @@ def string_list(
     return Parameter(name, ParameterType.STRING_LIST, default, help, choices=choices, **options)
 
 
-def duration(
-    name: str, default: str, help: str, unit: str = "s", **options: Unpack[ParameterOptions]
-) -> Parameter:
+def duration(name: str, default: str, help: str, unit: str = "s", **options: Unpack[ParameterOptions]) -> Parameter:
     """Declare a duration; `unit` is that of a bare number. The typed value is in seconds."""
     return Parameter(name, ParameterType.DURATION, default, help, unit=unit, **options)
 

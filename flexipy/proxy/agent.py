@@ -16,8 +16,8 @@ from flexipy.proxy.fork.branch import Branch
 from flexipy.proxy.fork.context import Relay
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
-from flexipy.sip.errors import SipError
-from flexipy.sip.message import Message, ParseError, Request, Response, VersionError, parse
+from flexipy.sip.errors import ParseError, SipError
+from flexipy.sip.message import Message, Request, Response, VersionError, parse
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key

@@ -33,9 +33,7 @@ class ModuleContext:
         counters: numbers for operators, by name; a module adds its own.
     """
 
-    def __init__(
-        self, agent: Agent, name: str, values: SectionValues, directory: Path, state_directory: Path
-    ) -> None:
+    def __init__(self, agent: Agent, name: str, values: SectionValues, directory: Path, state_directory: Path) -> None:
         self._agent = agent
         self._directory = directory
         self.name = name
@@ -167,6 +165,4 @@ def section_of(module: type[Module]) -> Section:
     """The configuration section that a module class declares."""
     from flexipy.config.schema import module_section
 
-    return module_section(
-        module.name, module.help, module.enabled_by_default, module.default_filter, module.parameters
-    )
+    return module_section(module.name, module.help, module.enabled_by_default, module.default_filter, module.parameters)

@@ -35,7 +35,7 @@ ORDER: Final = (
 def in_order(modules: Iterable[type[Module]]) -> list[type[Module]]:
     """Module classes in pipeline order; those of other packages stand before the one their `position` names."""
     found = {module.name: module for module in modules}
-    names = [name for name in ORDER if name in found]
+    names: list[str] = [name for name in ORDER if name in found]
     for name in sorted(found.keys() - set(ORDER)):
         wanted = found[name].position or "Forward"
         names.insert(names.index(wanted) if wanted in names else len(names), name)

@@ -47,9 +47,7 @@ class Pipeline:
         """Work out which modules see what; call again after a filter changed."""
         self._steps.clear()
         self._response_steps = tuple(
-            (module.on_response, self._filters[module])
-            for module in self.modules
-            if overrides(module, "on_response")
+            (module.on_response, self._filters[module]) for module in self.modules if overrides(module, "on_response")
         )
 
     def set_filter(self, module: Module, filter_: Filter | None) -> None:

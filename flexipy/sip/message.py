@@ -259,9 +259,7 @@ class Response(Message):
 
     __slots__ = ("reason", "status")
 
-    def __init__(
-        self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
-    ) -> None:
+    def __init__(self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b"") -> None:
         self.status = status
         self.reason = reason
         self.lines = lines

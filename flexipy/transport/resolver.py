@@ -116,9 +116,7 @@ class Resolver:
         question = (host, port, transport, secure)
         targets = self.cached(*question)
         entry = self._cache.get(question)
-        if targets is not None or (
-            entry is not None and entry.error is not None and entry.expires > time.monotonic()
-        ):
+        if targets is not None or (entry is not None and entry.error is not None and entry.expires > time.monotonic()):
             future: asyncio.Future[list[Target]] = loop.create_future()
             if targets is not None:
                 future.set_result(targets)

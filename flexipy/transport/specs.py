@@ -38,9 +38,7 @@ _SCHEMES: dict[str, dict[str, tuple[bytes, ...]]] = {
     "wss": {"": (b"WSS",), "wss": (b"WSS",)},
 }
 _WILDCARDS = {"*": "0.0.0.0", "0.0.0.0": "0.0.0.0", "::": "::"}
-_URI = re.compile(
-    r"(?P<scheme>[a-zA-Z]+):(?P<host>\[[^\]]*\]|[^:;?\[\]@/]*)(?::(?P<port>\d{1,5}))?(?P<params>;.*)?"
-)
+_URI = re.compile(r"(?P<scheme>[a-zA-Z]+):(?P<host>\[[^\]]*\]|[^:;?\[\]@/]*)(?::(?P<port>\d{1,5}))?(?P<params>;.*)?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

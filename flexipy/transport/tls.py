@@ -207,9 +207,7 @@ def server_context(files: TlsFiles, ciphers: str) -> ssl.SSLContext:
 def client_context(files: TlsFiles | None, authorities: str, verify: bool) -> ssl.SSLContext:
     """A context for connections we open; shows our certificate to servers that ask for one."""
     context = (
-        ssl.create_default_context(cafile=authorities or None)
-        if verify
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ssl.create_default_context(cafile=authorities or None) if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:

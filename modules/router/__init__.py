@@ -6,8 +6,6 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from flexipy.registrar.registrar import Registrar
-
 from flexipy.auth.directory import AccountDirectory
 from flexipy.proxy.api import (
     BasicFork,
@@ -23,6 +21,7 @@ from flexipy.proxy.api import (
     SipError,
 )
 from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.registrar import Registrar
 from flexipy.sip import names as H
 from flexipy.sip.headers import NameAddr
 from flexipy.sip.message import Request

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flexipy.proxy.api import CallFork, Fork, MessageFork, ModuleContext, Request
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.events import EventKind, RegistrarEvent
 from flexipy.registrar.registrar import Registrar
-
-from flexipy.proxy.api import CallFork, Fork, MessageFork, ModuleContext, Request
 from flexipy.sip.uri import SipUri
 
 from .targets import Destination

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from flexipy.registrar.binding import Binding
-from flexipy.registrar.registrar import Registrar
-
 from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.registrar import Registrar
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request
@@ -93,9 +92,7 @@ class TargetFinder:
     ) -> list[Destination]:
         return await self._expanded(await waiting, uri, now, for_message)
 
-    async def _expanded(
-        self, bindings: list[Binding], uri: SipUri, now: float, for_message: bool
-    ) -> list[Destination]:
+    async def _expanded(self, bindings: list[Binding], uri: SipUri, now: float, for_message: bool) -> list[Destination]:
         found: dict[str, Destination] = {}
         await self._expand(bindings, now, for_message, {self.key(uri)}, found)
         return list(found.values())

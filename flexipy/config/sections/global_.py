@@ -51,9 +51,7 @@ _SERVER = (
         "Start again after a crash. Leave this to the service manager (Restart=on-failure in systemd).",
         implemented=False,
     ),
-    boolean(
-        "dump-corefiles", "false", "Let the operating system write a core file on a crash.", implemented=False
-    ),
+    boolean("dump-corefiles", "false", "Let the operating system write a core file on a crash.", implemented=False),
     duration(
         "watchdog-notify-interval",
         "1s",
@@ -205,8 +203,7 @@ _NETWORK = (
     integer(
         "max-connections-per-ip",
         "200",
-        "Connections open at once from one address; further ones are refused. Raise it when many users share "
-        "a router.",
+        "Connections open at once from one address; further ones are refused. Raise it when many users share a router.",
         minimum=1,
     ),
     integer(

@@ -53,9 +53,7 @@ MDNS_REGISTER = Section(
             implemented=False,
         ),
         integer("mdns-weight", "100", "Share of the traffic among servers of equal priority.", implemented=False),
-        duration(
-            "mdns-ttl", "3600", "How long others may remember the announcement.", unit="ms", implemented=False
-        ),
+        duration("mdns-ttl", "3600", "How long others may remember the announcement.", unit="ms", implemented=False),
     ),
 )
 
@@ -149,9 +147,7 @@ INTER_DOMAIN_CONNECTIONS = Section(
             implemented=False,
         ),
         duration("reconnection-delay", "5", "Pause before a lost connection is opened again.", implemented=False),
-        boolean(
-            "reg-when-needed", "false", "Register only while a local device is registered.", implemented=False
-        ),
+        boolean("reg-when-needed", "false", "Register only while a local device is registered.", implemented=False),
         boolean(
             "relay-reg-to-domains",
             "false",

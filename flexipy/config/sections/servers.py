@@ -58,8 +58,7 @@ CONFERENCE_SERVER = Section(
         enum(
             "video-engine-mode",
             "semi-sfu",
-            "Show the speaker to all ('mixer'), pass on the pictures that are asked for ('semi-sfu') or all "
-            "('sfu').",
+            "Show the speaker to all ('mixer'), pass on the pictures that are asked for ('semi-sfu') or all ('sfu').",
             choices=("mixer", "semi-sfu", "sfu"),
         ),
         enum(
@@ -75,9 +74,7 @@ CONFERENCE_SERVER = Section(
         duration("call-timeout", "0", "Longest duration of a conference; 0 is without limit."),
         duration("no-rtp-timeout", "30", "A member whose media stop for this long is removed."),
         boolean("cleanup-expired-conferences", "true", "Delete conferences whose time is over."),
-        duration(
-            "conferences-availability-before-start", "100y", "How early a planned conference may be entered."
-        ),
+        duration("conferences-availability-before-start", "100y", "How early a planned conference may be entered."),
         duration("conferences-expiry-time", "30d", "How long a conference outlives its end."),
         boolean("enable-one-to-one-chat-room", "true", "Find the old chat room again when two people talk."),
     ),
@@ -142,8 +139,7 @@ REGEVENT_SERVER = Section(
 
 B2BUA_SERVER = Section(
     "b2bua-server",
-    "The back-to-back user agent: it answers a call and makes another, to change encryption or to reach a "
-    "provider.",
+    "The back-to-back user agent: it answers a call and makes another, to change encryption or to reach a provider.",
     (
         enum(
             "application",

@@ -52,9 +52,7 @@ PRESENCE = module_section(
     "request.method-name == 'SUBSCRIBE')",
     parameters=(
         string("presence-server", "sip:127.0.0.1:5065;transport=tcp", "Where that server listens."),
-        expression(
-            "only-list-subscription", "false", "Subscriptions of which only those to lists are sent there."
-        ),
+        expression("only-list-subscription", "false", "Subscriptions of which only those to lists are sent there."),
         boolean("check-domain-in-presence-results", "false", "Withhold users of other domains."),
     ),
     implemented=False,

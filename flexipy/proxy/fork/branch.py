@@ -106,7 +106,7 @@ class Branch:
         except ResolutionError as error:
             agent.logger.info("%s: cannot find %s: %s", event.request.call_id, uri, error)
             if not self.finished:
-                self.fail(503 if error.transient else 404, agent.clock())
+                self.fail(503 if error.temporary else 404, agent.clock())
             return
         await self._try_next()
 

@@ -15,9 +15,7 @@ def problems(content: bytes) -> list[str]:
 
 
 def test_names_and_values_lose_the_blanks_around_them() -> None:
-    assert entries(b"[global]\n \tname \t=\t value with blanks \t\r\n") == [
-        (2, "global", "name", "value with blanks")
-    ]
+    assert entries(b"[global]\n \tname \t=\t value with blanks \t\r\n") == [(2, "global", "name", "value with blanks")]
 
 
 def test_only_the_first_equals_sign_separates() -> None:
