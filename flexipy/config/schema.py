@@ -139,8 +139,10 @@ class Schema:
 
     def nearest_section(self, name: str) -> str | None:
         """Return the section name that was probably meant, or None when nothing is close."""
-        found = nearest(name, self._sections)
-        return self._sections[found].name if found else None
+        # Without the prefix, which would make all modules look alike; and people leave it out.
+        candidates = {key.removeprefix(MODULE_PREFIX): key for key in self._sections}
+        found = nearest(name.lower().removeprefix(MODULE_PREFIX), candidates)
+        return self._sections[candidates[found]].name if found else None
 
     def nearest_parameter(self, section: str, name: str) -> str | None:
         """Return the parameter of the section that was probably meant, or None when nothing is close."""
