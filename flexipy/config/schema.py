@@ -139,8 +139,16 @@ class Schema:
 
     def nearest_section(self, name: str) -> str | None:
         """Return the section name that was probably meant, or None when nothing is close."""
-        found = nearest(name, self._sections)
-        return self._sections[found].name if found else None
+        # Compared without the prefix, which would make all modules look alike and which people leave out.
+        wanted = name.lower().removeprefix(MODULE_PREFIX)
+        only_modules = wanted != name.lower()
+        candidates = {
+            key.removeprefix(MODULE_PREFIX): section.name
+            for key, section in self._sections.items()
+            if section.is_module or not only_modules
+        }
+        found = nearest(wanted, candidates)
+        return candidates[found] if found else None
 
     def nearest_parameter(self, section: str, name: str) -> str | None:
         """Return the parameter of the section that was probably meant, or None when nothing is close."""
