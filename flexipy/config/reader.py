@@ -101,7 +101,9 @@ class _Reader:
         meant = self._schema.nearest_section(name)
         message = f"unknown section [{shorten(name)}]"
         severity = Severity.ERROR
-        if name.lower().startswith("module::") and line:
+        if name.lower().startswith("module::") and line and not meant:
+            # A plugin that is not installed; a name close to a known one is a slip of the pen, and starting
+            # without Authentication because of one would be worse than not starting.
             severity = self._unknown_module
             message += ": ignored, no such module is installed"
         if meant:

@@ -12,18 +12,18 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from flexipy.config.expression import Filter
 from flexipy.proxy.events import EventState, RequestEvent, ResponseEvent
 from flexipy.proxy.module import Module, overrides
 from flexipy.sip.errors import SipError
 
 if TYPE_CHECKING:
+    from flexipy.config.expression import Filter
     from flexipy.proxy.agent import Agent
 
-logger = logging.getLogger(__name__)
+    RequestStep = tuple[Callable[[RequestEvent], Awaitable[None] | None], Filter | None]
+    ResponseStep = tuple[Callable[[ResponseEvent], None], Filter | None]
 
-RequestStep = tuple[Callable[[RequestEvent], Awaitable[None] | None], Filter | None]
-ResponseStep = tuple[Callable[[ResponseEvent], None], Filter | None]
+logger = logging.getLogger(__name__)
 
 
 class Pipeline:

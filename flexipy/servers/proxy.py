@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flexipy.config.config import Config
-from flexipy.config.expression import Filter
 from flexipy.config.reader import read
 from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
@@ -21,6 +21,9 @@ from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
 from flexipy.transport.specs import TransportSpec, parse_transport
 from flexipy.transport.transports import Transports
+
+if TYPE_CHECKING:
+    from flexipy.config.expression import Filter
 
 logger = logging.getLogger(__name__)
 

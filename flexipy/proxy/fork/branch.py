@@ -117,7 +117,7 @@ class Branch:
         agent = event.agent
         while self._targets:
             target = self._targets.pop(0)
-            if self.cancelled or self.finished:
+            if self._given_up():
                 break
             try:
                 flow = agent.transports.flow_for(target)
@@ -127,12 +127,15 @@ class Branch:
                 agent.logger.info("%s: %s not reached: %s", event.request.call_id, target, error)
                 agent.resolver.mark_failed(target)
                 continue
-            if self.cancelled or self.finished:
+            if self._given_up():
                 break
             self.transmit(flow, agent.clock())
             return
         if not self.finished:
             self.fail(487 if self.cancelled else 503, agent.clock())
+
+    def _given_up(self) -> bool:
+        return self.cancelled or self.finished
 
     def transmit(self, flow: Flow, now: float) -> None:
         """Add our Via and Record-Route and send on a flow in a new client transaction."""

@@ -14,9 +14,7 @@ from flexipy.config.sections import build_schema
 
 def uncommented(text: str) -> str:
     """Turn each `#name=value` into a line that counts."""
-    return "\n".join(
-        line[1:] if line.startswith("#") and line[1:2].isalnum() else line for line in text.split("\n")
-    )
+    return "\n".join(line[1:] if line.startswith("#") and line[1:2].isalnum() else line for line in text.split("\n"))
 
 
 def test_the_dump_reads_as_the_defaults(tmp_path: Path) -> None:

@@ -21,9 +21,7 @@ NAMES = [parameter.name for section in SCHEMA for parameter in section.parameter
 lines = st.one_of(
     st.sampled_from([f"[{section.name}]" for section in SCHEMA]),
     st.builds("{}={}".format, st.sampled_from(NAMES), st.text(max_size=30)),
-    st.builds(
-        "{}={}".format, st.sampled_from(NAMES), st.sampled_from(["true", "1", "10s", '""', "", "a b", "\\"])
-    ),
+    st.builds("{}={}".format, st.sampled_from(NAMES), st.sampled_from(["true", "1", "10s", '""', "", "a b", "\\"])),
     st.text(max_size=30),
 )
 files = st.one_of(

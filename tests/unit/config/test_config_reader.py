@@ -57,9 +57,7 @@ def test_unknown_names_are_errors_that_say_what_was_meant(reading: Reading) -> N
         "f:4: error: [module::Registrar] unknown parameter 'zzzz'",
         "f:5: error: unknown section [globl]; did you mean [global]?",
     ]
-    assert reading("[registrar]")[1] == [
-        "f:1: error: unknown section [registrar]; did you mean [module::Registrar]?"
-    ]
+    assert reading("[registrar]")[1] == ["f:1: error: unknown section [registrar]; did you mean [module::Registrar]?"]
 
 
 def test_the_section_of_an_unknown_module_is_reported_once_as_a_warning(reading: Reading) -> None:

@@ -17,9 +17,7 @@ def parameters() -> list[tuple[str, Parameter]]:
 
 def test_every_default_is_a_value() -> None:
     for section, parameter in parameters():
-        assert parse(parameter, parameter.default) is not None or parameter.type is ParameterType.EXPRESSION, (
-            section
-        )
+        assert parse(parameter, parameter.default) is not None or parameter.type is ParameterType.EXPRESSION, section
 
 
 def test_every_declaration_is_well_formed() -> None:
@@ -118,7 +116,5 @@ def test_a_name_declared_twice_is_refused() -> None:
 
 def test_importing_the_reader_does_not_drag_in_the_tools() -> None:
     code = "import sys, flexipy.config.reader, flexipy.config.sections; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"argparse", "difflib", "json", "textwrap", "asyncio"} & set(loaded)
