@@ -40,6 +40,7 @@ class RequestEvent:
         reply_port: where a client over UDP without rport wants its responses; 0: at its source.
         received_uri: the request URI as it came, before any module changed it (for loop detection).
         identity: `user@domain` once authenticated, else empty.
+        trusted: whether it comes from a host that need not authenticate.
         record_route: whether the proxy stays in the dialog; None leaves it to the method.
         incoming_token: a flow token to put in our Record-Route toward the sender, or empty.
     """
@@ -61,6 +62,7 @@ class RequestEvent:
         "route_token",
         "state",
         "transaction",
+        "trusted",
     )
 
     def __init__(self, agent: Agent, request: Request, flow: Flow, key: bytes, now: float) -> None:
@@ -79,6 +81,7 @@ class RequestEvent:
         self.received_uri = request.uri_raw
         self.incoming_token = b""
         self.identity = ""
+        self.trusted = False
         self.record_route: bool | None = None
 
     # --- what modules ask --------------------------------------------------------------------------------
@@ -190,6 +193,7 @@ class RequestEvent:
         event.context = branch.context
         event.received_uri = self.received_uri
         event.identity = self.identity
+        event.trusted = self.trusted
         event.record_route = self.record_route
         event.incoming_token = self.incoming_token
         return event
