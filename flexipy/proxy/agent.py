@@ -147,6 +147,8 @@ class Agent:
             if method == b"CANCEL":
                 self._cancel(event, now)
                 return
+            if method == b"ACK" and self._acknowledges_us(request):
+                return
             if H.ROUTE in names:
                 self._take_own_routes(event)
         except SipError as error:
@@ -155,6 +157,11 @@ class Agent:
             event.reply(error.status, str(error).capitalize() if error.status == 400 else "")
             return
         self.pipeline.run(event)
+
+    def _acknowledges_us(self, request: Request) -> bool:
+        """Whether an ACK is for an answer that we gave without a transaction: it carries the tag we made."""
+        to = request.lines[request.names.index(H.TO)]
+        return b";tag=fx" in to and b";tag=" + self.to_tag(request) in to
 
     def _reject_version(self, request: Request, flow: Flow, now: float) -> None:
         if H.VIA in request.names and request.method != b"ACK":
