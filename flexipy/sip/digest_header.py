@@ -1,0 +1,219 @@
+"""The headers of digest authentication: credentials and challenges, read and written (RFC 7616 section 3).
+
+Credentials come with every registration, so the reader is made for speed: it knows from earlier headers what
+stands between the quoted strings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from flexipy.sip.errors import HeaderError
+from flexipy.sip.params import decode, encode, quote, unquote
+
+_HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
+# What stands between two quoted strings: complete pairs, then the name of the quoted string that follows.
+Between = tuple[tuple[tuple[str, str], ...], str]
+_BETWEEN_LIMIT: Final = 1024
+_BETWEEN_LENGTH: Final = 64
+_between_cache: dict[str, Between] = {}
+
+
+@dataclass(slots=True)
+class Authorization:
+    """Credentials of an Authorization or Proxy-Authorization header.
+
+    Attributes:
+        username: decoded; empty where absent.
+        algorithm: as `ALGORITHMS` names it, `MD5` where absent, with `-SESS` where that variant is meant.
+        qop: lower case, empty for RFC 2069 clients.
+        nc: the nonce count as sent: eight hexadecimal digits.
+    """
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    algorithm: str
+    qop: str
+    nc: str
+    cnonce: str
+    opaque: str
+
+    @property
+    def nonce_count(self) -> int:
+        """`nc` as a number, -1 where it isn't one."""
+        return int(self.nc, 16) if len(self.nc) == 8 and _HEXADECIMAL.issuperset(self.nc) else -1
+
+
+@dataclass(slots=True, frozen=True)
+class Challenge:
+    """What a WWW-Authenticate or Proxy-Authenticate header asks for.
+
+    Attributes:
+        algorithm: in upper case; one that is not in `ALGORITHMS` has to be passed over.
+        qop: offered protections, empty for RFC 2069 servers.
+        stale: the last answer was right but its nonce too old.
+    """
+
+    realm: str
+    nonce: str
+    algorithm: str = "MD5"
+    qop: tuple[str, ...] = ("auth",)
+    stale: bool = False
+    opaque: str = ""
+
+    def __bytes__(self) -> bytes:
+        parts = [f"Digest realm={quote(self.realm)}, nonce={quote(self.nonce)}, algorithm={self.algorithm}"]
+        if self.opaque:
+            parts.append(f"opaque={quote(self.opaque)}")
+        if self.qop:
+            parts.append(f'qop="{",".join(self.qop)}"')
+        if self.stale:
+            parts.append("stale=true")
+        return encode(", ".join(parts))
+
+
+def parse_authorization(raw: bytes) -> Authorization:
+    """Read digest credentials.
+
+    Args:
+        raw: the header's value, `Digest username="alice", ...`.
+
+    Raises:
+        HeaderError: another scheme, quotes that don't match, or no nonce, realm, uri or response.
+    """
+    found = _scan(raw)
+    get = found.get
+    response = get("response")
+    nonce = get("nonce")
+    realm = get("realm")
+    uri = get("uri")
+    if response is None or nonce is None or realm is None or uri is None:
+        raise HeaderError("incomplete digest credentials")
+    username = get("username")
+    if username is None:
+        username = _extended(get("username*", ""))
+    return Authorization(
+        username,
+        realm,
+        nonce,
+        uri,
+        response,
+        get("algorithm", "MD5").upper(),
+        get("qop", "").lower(),
+        get("nc", ""),
+        get("cnonce", ""),
+        get("opaque", ""),
+    )
+
+
+def parse_challenge(raw: bytes) -> Challenge:
+    """Read a challenge.
+
+    Raises:
+        HeaderError: another scheme, or no realm or nonce.
+    """
+    found = _scan(raw)
+    if "realm" not in found or "nonce" not in found:
+        raise HeaderError("incomplete digest challenge")
+    return Challenge(
+        found["realm"],
+        found["nonce"],
+        found.get("algorithm", "MD5").upper(),
+        tuple(word.strip().lower() for word in found.get("qop", "").split(",") if word.strip()),
+        found.get("stale", "").lower() == "true",
+        found.get("opaque", ""),
+    )
+
+
+def _scan(raw: bytes) -> dict[str, str]:
+    """The parameters of a digest header, lower-case names; of duplicates the first counts.
+
+    Split at quotes, every second piece is the inside of a quoted string and needs no more care; the pieces
+    between hold `name=` and short unquoted pairs.
+    """
+    text = decode(raw).strip()
+    if text[:7].lower() != "digest ":
+        raise HeaderError("not digest authentication")
+    if "\\" in text:
+        return _scan_escaped(text[7:])
+    pieces = text[7:].split('"')
+    if len(pieces) & 1 == 0:
+        raise HeaderError("unbalanced quotes")
+    pieces.append("")
+    found: dict[str, str] = {}
+    rest = iter(pieces)
+    for piece, inside in zip(rest, rest, strict=True):
+        pairs, name = _between_cache.get(piece) or _read_between(piece)
+        for key, value in pairs:
+            if key not in found:
+                found[key] = value
+        if name not in found:
+            found[name] = inside
+    if found.pop("", ""):
+        raise HeaderError("a quoted string without a name")
+    return found
+
+
+def _read_between(text: str) -> Between:
+    pairs: dict[str, str] = {}
+    *whole, last = text.split(",")
+    name, equals, value = last.partition("=")
+    if equals and not value.strip():
+        name = name.strip().lower()
+    else:
+        whole.append(last)
+        name = ""
+    for pair in whole:
+        _unquoted(pairs, pair)
+    result = tuple(pairs.items()), name
+    if len(text) <= _BETWEEN_LENGTH:
+        if len(_between_cache) >= _BETWEEN_LIMIT:
+            _between_cache.clear()
+        _between_cache[text] = result
+    return result
+
+
+def _unquoted(found: dict[str, str], pair: str) -> None:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        if pair.strip():
+            raise HeaderError("a digest parameter without a value")
+        return
+    found.setdefault(name.strip().lower(), value.strip())
+
+
+def _scan_escaped(text: str) -> dict[str, str]:
+    """The slow way, for quoted strings with backslashes in them."""
+    found: dict[str, str] = {}
+    start = index = 0
+    quoted = False
+    pieces: list[str] = []
+    while index < len(text):
+        character = text[index]
+        if quoted and character == "\\":
+            index += 1
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            pieces.append(text[start:index])
+            start = index + 1
+        index += 1
+    if quoted:
+        raise HeaderError("unbalanced quotes")
+    pieces.append(text[start:])
+    for piece in pieces:
+        _unquoted(found, piece)
+    return {name: unquote(value) for name, value in found.items()}
+
+
+def _extended(value: str) -> str:
+    """`UTF-8''J%C3%A4s` (RFC 5987), the form of a user name that is not ASCII; empty where it isn't one."""
+    charset, _, rest = value.partition("'")
+    if charset.upper() != "UTF-8":
+        return ""
+    return decode(unquote_to_bytes(rest.partition("'")[2]))

@@ -1,0 +1,138 @@
+"""Nonces for digest authentication: nothing is stored for a challenge, and no answer counts twice.
+
+A nonce is a time, a count and a keyed hash of both, so that a challenge costs no memory and a forged nonce is
+known at once. Only nonces that were answered are remembered, each with the nonce counts it has seen.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import itertools
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from typing import Final
+
+_TIME: Final = 6
+_COUNT: Final = 4
+_SIGNATURE: Final = 14  # 24 bytes in all: 32 characters without padding
+_LENGTH: Final = 32
+# How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
+_WINDOW: Final = 32
+_WINDOW_MASK: Final = (1 << _WINDOW) - 1
+
+
+class Freshness(enum.Enum):
+    """What a nonce is worth."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # ours, but too old or used up: challenge again with stale=true
+    FORGED = "forged"  # not ours, or of another life of the server: challenge again
+
+
+class NonceSource:
+    """Makes nonces and judges those that come back.
+
+    Args:
+        secret: the signing key, the same for all servers that share a domain; made up where empty.
+        lifetime: seconds for which a nonce may be used.
+        capacity: how many answered nonces are remembered.
+    """
+
+    __slots__ = ("_count", "_floor", "_key", "_seen", "capacity", "lifetime")
+
+    def __init__(self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000) -> None:
+        self._key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
+        self.lifetime = lifetime
+        self.capacity = capacity
+        self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
+        # nonce -> highest count seen, shifted, and a bitmap of those just below it
+        self._seen: dict[str, int] = {}
+        self._floor = -1  # issue time, in milliseconds, of the youngest nonce that was forgotten
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def make(self, now: float) -> str:
+        """A new nonce.
+
+        Args:
+            now: seconds, 0 or more; of the same clock as for `validate`.
+        """
+        count = next(self._count) & 0xFFFFFFFF
+        head = (int(now * 1000) << 32 | count).to_bytes(_TIME + _COUNT, "big")
+        signature = blake2b(head, digest_size=_SIGNATURE, key=self._key).digest()
+        return urlsafe_b64encode(head + signature).decode("ascii")
+
+    def validate(self, nonce: str, now: float) -> Freshness:
+        """Whether a nonce is ours and young enough; see `use` for its count."""
+        issued = self._issued(nonce)
+        if issued < 0:
+            return Freshness.FORGED
+        age = now * 1000 - issued
+        return Freshness.FRESH if -1000 < age <= self.lifetime * 1000 else Freshness.STALE
+
+    def use(self, nonce: str, nonce_count: int, now: float) -> Freshness:
+        """Judge a nonce and take note of its count; to be called once the response is known to be right.
+
+        Args:
+            nonce: as it came back.
+            nonce_count: the credentials' `nc`; 0 for clients without qop, which have none to check.
+            now: seconds.
+
+        Returns:
+            STALE also for a count that came before, and for a nonce too long forgotten to tell.
+        """
+        state = self._seen.get(nonce)
+        issued = self._issued(nonce) if state is None else _issue_time(nonce)
+        if issued < 0:
+            return Freshness.FORGED
+        if not -1000 < now * 1000 - issued <= self.lifetime * 1000:
+            self._seen.pop(nonce, None)
+            return Freshness.STALE
+        if nonce_count == 0:
+            return Freshness.FRESH
+        if state is None:
+            if nonce_count < 0 or issued <= self._floor:
+                return Freshness.STALE
+            self._remember(nonce, nonce_count << _WINDOW | 1)
+            return Freshness.FRESH
+        highest = state >> _WINDOW
+        if nonce_count > highest:
+            # bit 0 stands for the highest count itself
+            bitmap = (state & _WINDOW_MASK) << min(nonce_count - highest, _WINDOW)
+            self._seen[nonce] = nonce_count << _WINDOW | (bitmap & _WINDOW_MASK) | 1
+            return Freshness.FRESH
+        bit = highest - nonce_count
+        if nonce_count <= 0 or bit >= _WINDOW or state >> bit & 1:
+            return Freshness.STALE
+        self._seen[nonce] = state | 1 << bit
+        return Freshness.FRESH
+
+    def _remember(self, nonce: str, state: int) -> None:
+        seen = self._seen
+        if len(seen) >= self.capacity:
+            oldest = next(iter(seen))
+            del seen[oldest]
+            # What was issued before it may have been used and forgotten, too.
+            self._floor = max(self._floor, _issue_time(oldest))
+        seen[nonce] = state
+
+    def _issued(self, nonce: str) -> int:
+        """Issue time in milliseconds, -1 for a nonce that isn't ours."""
+        if len(nonce) != _LENGTH or not nonce.isascii():
+            return -1
+        try:
+            raw = urlsafe_b64decode(nonce)
+        except ValueError:
+            return -1
+        head = raw[: _TIME + _COUNT]
+        signature = blake2b(head, digest_size=_SIGNATURE, key=self._key).digest()
+        if not hmac.compare_digest(raw[_TIME + _COUNT :], signature):
+            return -1
+        return int.from_bytes(head[:_TIME], "big")
+
+
+def _issue_time(nonce: str) -> int:
+    return int.from_bytes(urlsafe_b64decode(nonce)[:_TIME], "big")
