@@ -42,7 +42,7 @@ class Locality:
         self._known.clear()
         self._chosen.clear()
 
-    # -- is it ours? -------------------------------------------------------------------------------------------------
+    # -- is it ours? -------------------------------------------------------------------------------
 
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether `host:port` is one of our listening points.
@@ -80,7 +80,7 @@ class Locality:
             return False
         return ip in self._interfaces or ipaddress.ip_address(ip).is_loopback
 
-    # -- which one leads there? --------------------------------------------------------------------------------------
+    # -- which one leads there? --------------------------------------------------------------------
 
     def listener_for(self, transport: bytes, ip: str) -> Listener | None:
         """The listening point that we use toward `ip`; None when there is none of that transport and family."""

@@ -69,7 +69,7 @@ class Transports:
         self._token_key = tokens.load_key(options.flow_token_path)
         self._sweeper: asyncio.Task[None] | None = None
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bind every listening point and begin to receive.
@@ -110,7 +110,7 @@ class Transports:
         self.listeners.clear()
         self._locality.forget()
 
-    # -- flows -------------------------------------------------------------------------------------------------------
+    # -- flows -------------------------------------------------------------------------------------
 
     def flow_for(self, target: Target) -> Flow | None:
         """A flow that exists or costs nothing: always for UDP, a live connection for streams.
@@ -163,12 +163,12 @@ class Transports:
         for listener, udp in self._udp.items():
             bound = listener.local
             if bound[1] == local[1] and (
-                bound[0] == local[0] or listener.is_wildcard and listener.reaches(local[0])
+                bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))
             ):
                 return udp.flow_to(*remote)
         return None
 
-    # -- ourselves ---------------------------------------------------------------------------------------------------
+    # -- ourselves ---------------------------------------------------------------------------------
 
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether `host:port` is one of our listening points (see `Locality.is_local`)."""
@@ -202,7 +202,7 @@ class Transports:
                     _log.info("addresses of the network interfaces have changed")
                     for udp in self._udp.values():
                         udp.forget_flows()
-            if 0 < self.options.tls_check_interval and now >= next_certificates:
+            if self.options.tls_check_interval > 0 and now >= next_certificates:
                 next_certificates = now + self.options.tls_check_interval
                 self._tls.reload_changed()
 
