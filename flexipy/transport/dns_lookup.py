@@ -163,7 +163,7 @@ class _Search:
                 tuple(
                     Server(
                         record.weight,
-                        # The certificate must name the domain we were asked for, not the SRV target (RFC 5922).
+                        # The certificate must name the domain asked for, not the SRV target (RFC 5922).
                         tuple(Target(transport, ip, record.port, self.domain) for ip in addresses[name]),
                     )
                     for record, name in group

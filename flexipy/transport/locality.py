@@ -83,7 +83,7 @@ class Locality:
     # -- which one leads there? --------------------------------------------------------------------
 
     def listener_for(self, transport: bytes, ip: str) -> Listener | None:
-        """The listening point that we use toward `ip`; None when there is none of that transport and family."""
+        """The listening point to use toward `ip`; None when there is none of that transport and family."""
         key = (transport, ip)
         try:
             return self._chosen[key]
@@ -95,7 +95,7 @@ class Locality:
         return chosen
 
     def _choose(self, transport: bytes, ip: str) -> Listener | None:
-        """By `network=` first, then the one bound to the kernel's source address, a wildcard, any but loopback."""
+        """By `network=`, else the one bound to the kernel's source address, a wildcard, any but loopback."""
         family = family_of(ip)
         possible = [
             at for at in self._listeners if at.transport == transport and family_of(at.local[0]) == family

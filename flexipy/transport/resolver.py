@@ -1,4 +1,4 @@
-"""Finding SIP servers (RFC 3263): the cache and who waits for what; the questions are asked in `dns_lookup.py`."""
+"""Finding SIP servers (RFC 3263): the cache and who waits for what. `dns_lookup.py` asks the questions."""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
 """UDP: our own non-blocking socket, read until it is empty at each wake-up.
 
-This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up, one
-dictionary look-up per datagram.
+This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up,
+one dictionary look-up per datagram.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """SIP over WebSocket (RFC 7118), plain or over TLS: one SIP message per WebSocket message.
 
-The WebSocket protocol itself is the `websockets` package's sans-IO implementation. Imported only when there is a
-WebSocket listening point.
+The WebSocket protocol itself is the `websockets` package's sans-IO implementation. Imported only when there
+is a WebSocket listening point.
 """
 
 import logging
