@@ -9,8 +9,9 @@ import time
 from typing import Final
 
 from flexipy.auth.directory import AccountDirectory
-from flexipy.auth.password_file import Account, FileCredentials
-from flexipy.auth.throttle import Throttle
+from flexipy.auth.account import Account
+from flexipy.auth.file_credentials import FileCredentials
+from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (
     Module,
     ModuleContext,
@@ -20,6 +21,7 @@ from flexipy.proxy.api import (
     boolean,
     duration,
     enum,
+    integer,
     string,
     string_list,
 )
@@ -109,11 +111,12 @@ class Authentication(Module):
             "300",
             "Wrong passwords are counted over this time, for each account and each address they come from.",
         ),
-        string(
-            "guess-limits",
-            "10 30",
-            "How many wrong passwords an account and an address may have in that time before they are refused "
-            "unheard; `0 0` for no limit.",
+        integer(
+            "guess-limit",
+            "10",
+            "Wrong passwords that a user may send from one address in that time (and different users from one address, "
+            "or addresses for one user) before more are refused unheard; 0 for no limit.",
+            minimum=0,
         ),
     )
 
@@ -134,11 +137,16 @@ class Authentication(Module):
         self._trust_domains = values.boolean("trust-domain-certificates")
         self._trusted = self._networks(values.strings("trusted-hosts"))
         self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
-        self._throttle = self._make_throttle()
+        limit = values.integer("guess-limit")
+        period = values.seconds("guess-period")
+        self._throttle: GuessThrottle | None = None
+        if limit:
+            each = Limit(limit, period, period)
+            self._throttle = GuessThrottle(each, each, each)
         name = values.string("file-path")
         if not name:
             raise ModuleError("[module::Authentication] file-path: name the password file (see 'flexipy passwd --help')")
-        self._accounts = FileCredentials(context.file(name), None if self._any_domain else self._domains)
+        self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:
         text = self.context.values.string(parameter)
@@ -154,12 +162,6 @@ class Authentication(Module):
         except ValueError as error:
             raise ModuleError(f"[module::Authentication] trusted-hosts: {error}") from error
 
-    def _make_throttle(self) -> Throttle:
-        text = self.context.values.string("guess-limits").split()
-        if len(text) != 2 or not all(word.isdigit() for word in text):
-            raise ModuleError("[module::Authentication] guess-limits: expected two numbers, such as '10 30'")
-        return Throttle(int(text[0]), int(text[1]), self.context.values.seconds("guess-period"))
-
     def _secret(self) -> bytes:
         """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
         try:
@@ -174,21 +176,21 @@ class Authentication(Module):
     def provide(self) -> None:
         """Offer the list of who exists."""
         self.context.provide(AccountDirectory, AccountDirectory(self._exists))
-        self.context.provide(Throttle, self._throttle)
+        if self._throttle is not None:
+            self.context.provide(GuessThrottle, self._throttle)
 
     async def start(self) -> None:
         """Read the accounts."""
-        for problem in self._accounts.load():
-            self.context.logger.warning("%s", problem)
+        self._look_at_file()
         self.context.every(1.0, self._look_at_file)
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
-        return self._accounts.reload()
+        return [str(problem) for problem in self._accounts.reload(time.monotonic() + 1.0)]
 
     def _look_at_file(self) -> None:
-        for problem in self._accounts.reload_if_changed():
-            self.context.logger.warning("%s; the old accounts stay", problem)
+        for problem in self._accounts.reload(time.monotonic()):
+            self.context.logger.warning("%s", problem)
 
     def _exists(self, user: str, domain: str) -> bool:
         return self._accounts.lookup(user, domain) is not None
@@ -244,7 +246,9 @@ class Authentication(Module):
             return
         index, credentials = found
         now = time.time()
-        wait = self._throttle.check(event.flow.remote[0], f"{credentials.username}@{sender.host}", now)
+        wait = 0.0
+        if self._throttle is not None:
+            wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
         if wait > 0:
             self.context.counters["guesses_refused"] += 1
             event.reply(403, "Too many wrong passwords", (("Retry-After", str(int(wait) + 1)),))
@@ -260,6 +264,8 @@ class Authentication(Module):
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
+        if self._throttle is not None:
+            self._throttle.succeeded(event.flow.remote[0], sender.aor)
         self._passed(event, sender, index)
 
     def _realm_for(self, domain: str) -> str:
@@ -313,7 +319,8 @@ class Authentication(Module):
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
         self.context.counters["wrong_passwords"] += 1
-        self._throttle.failed(event.flow.remote[0], f"{credentials.username}@{sender.host}", now)
+        if self._throttle is not None:
+            self._throttle.failed(event.flow.remote[0], sender.aor, now)
         self.context.logger.info("wrong password for %s from %s", sender.aor, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
@@ -339,7 +346,7 @@ class Authentication(Module):
         nonce = self._nonces.make(time.time())
         for algorithm in self._algorithms:
             # An account that does not exist gets every challenge, as one with a clear-text password does.
-            if account is None or account.has(algorithm):
+            if account is None or account.ha1(algorithm, realm) is not None:
                 challenge = Challenge(realm, nonce, algorithm, self._qop, stale)
                 response.append(name, title + bytes(challenge))
         event.send_stateless(response)

@@ -89,7 +89,7 @@ class Connector:
 
 
 def _source(listener: "Listener | None") -> tuple[str, int] | None:
-    """Leave from the address that we listen on, so that a multi-homed host answers from where it was asked."""
+    """Leave from the address that we listen on, which is what a multi-homed host's peers expect."""
     if listener is None or listener.is_wildcard:
         return None
     return (listener.local[0], 0)

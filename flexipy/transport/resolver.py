@@ -1,4 +1,4 @@
-"""Finding SIP servers (RFC 3263): the cache and who waits for what; the questions are asked in `dns_lookup.py`."""
+"""Finding SIP servers (RFC 3263): the cache and who waits for what. `dns_lookup.py` asks the questions."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from flexipy.transport.hosts import HostsFile
 from flexipy.transport.specs import DEFAULT_PORTS
 from flexipy.transport.srv import Plan, single_plan
 from flexipy.transport.target import Target
+from flexipy.transport.wanted import Question, wanted_transport
 
 if TYPE_CHECKING:
     from flexipy.transport.dns_lookup import DnsLookup
@@ -33,10 +34,6 @@ _TEMPORARY_TTL = 2.0
 _FOREVER = float("inf")
 _NUMERIC_TTL = _FOREVER
 _HOSTS_TTL = 60.0
-_SECURED = {b"UDP": b"TLS", b"TCP": b"TLS", b"TLS": b"TLS", b"WS": b"WSS", b"WSS": b"WSS"}
-
-Question = tuple[str, int | None, bytes | None, bool]
-"""Host, port, transport, secure: as they stand in a URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ class Resolver:
         """Addresses from --hosts or /etc/hosts."""
         return self._hosts.get(name) or self._hosts_file.addresses(name)
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- asking ------------------------------------------------------------------------------------
 
     def cached(self, host: str, port: int | None, transport: bytes | None, secure: bool) -> list[Target] | None:
         """Answer at once, if that is possible without asking anybody.
@@ -145,7 +142,7 @@ class Resolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- failover ----------------------------------------------------------------------------------------------------
+    # -- failover ----------------------------------------------------------------------------------
 
     def mark_failed(self, target: Target, seconds: float = _FAILED_FOR) -> None:
         """Put a target that did not work at the end of the lists for a while (RFC 3263 section 4.3)."""
@@ -164,7 +161,7 @@ class Resolver:
             targets.sort(key=lambda target: self._failed.get(target, 0.0) > now)
         return targets
 
-    # -- the cache ---------------------------------------------------------------------------------------------------
+    # -- the cache ---------------------------------------------------------------------------------
 
     def _store(self, question: Question, entry: _Entry) -> None:
         cache = self._cache
@@ -211,10 +208,3 @@ class Resolver:
         ttl = min(max(ttl, _SHORTEST_TTL), _LONGEST_TTL)
         self._store(question, _Entry(now + ttl, plan))
         return plan
-
-
-def wanted_transport(transport: bytes | None, secure: bool) -> bytes:
-    """The transport when DNS is not asked about it (RFC 3263 section 4.1)."""
-    if transport is None:
-        return b"TLS" if secure else b"UDP"
-    return _SECURED.get(transport, transport) if secure else transport

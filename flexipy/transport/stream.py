@@ -71,9 +71,9 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._blocked_since = 0.0
         self._closing_since = 0.0
 
-    # -- asyncio.Protocol --------------------------------------------------------------------------------------------
+    # -- asyncio.Protocol --------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         self._transport = cast(asyncio.Transport, transport)
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if not local or not remote:  # gone already
@@ -87,7 +87,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.table.add(self)
         _log.debug("%r opened", self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
         now = time.monotonic()
         self._last_activity = now
         self.table.context.counters.bytes_in += len(data)
@@ -101,20 +101,20 @@ class StreamFlow(Flow, asyncio.Protocol):
             with contextlib.suppress(RuntimeError):
                 self._transport.pause_reading()
 
-    def resume_writing(self) -> None:
+    def resume_writing(self) -> None:  # noqa: D102
         self._blocked_since = 0.0
         if self._transport is not None and not self._transport.is_closing():
             with contextlib.suppress(RuntimeError):
                 self._transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self._transport = None
         self._framer = None
         self.table.remove(self)
         self.mark_closed()
         _log.debug("%r lost: %s", self, exc or "end of stream")
 
-    # -- messages ----------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
     def take(self, data: bytes, now: float) -> None:
         """Cut what arrived into messages and hand them on."""
@@ -135,9 +135,14 @@ class StreamFlow(Flow, asyncio.Protocol):
                 return
         if framer.error is not None:
             self._refuse(framer.error)
-        elif not framer.pending:
+        else:
+            self._set_partial(framer.pending, bool(events), now)
+
+    def _set_partial(self, pending: bool, completed: bool, now: float) -> None:
+        """Note since when a message has been incomplete."""
+        if not pending:
             self._partial_since = 0.0
-        elif events or not self._partial_since:
+        elif completed or not self._partial_since:
             self._partial_since = now
 
     def deliver(self, message: bytes, now: float) -> None:
@@ -159,8 +164,8 @@ class StreamFlow(Flow, asyncio.Protocol):
             self.send(response)
         self.close()
 
-    def send(self, data: bytes) -> bool:
-        if not self.write(data):
+    def send(self, data: bytes) -> bool:  # noqa: D102 - as in Flow
+        if not self.write(self.encode(data)):
             return False
         self._sent = True
         counters = self.table.context.counters
@@ -168,10 +173,14 @@ class StreamFlow(Flow, asyncio.Protocol):
         counters.bytes_out += len(data)
         return True
 
+    def encode(self, data: bytes) -> bytes:
+        """A message as it goes over the wire; empty when that is not possible now."""
+        return data
+
     def write(self, data: bytes) -> bool:
         """Queue bytes for the peer; False when closed or when too much is queued already."""
         transport = self._transport
-        if self.closed or transport is None or transport.is_closing():
+        if self.closed or not data or transport is None or transport.is_closing():
             return False
         if transport.get_write_buffer_size() + len(data) > self.table.context.options.send_queue_limit:
             self.table.context.counters.queue_full += 1
@@ -179,7 +188,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         transport.write(data)
         return True
 
-    # -- time --------------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Close what is overdue, keep alive what is not.
@@ -220,7 +229,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self.write(PING) and self._framer is not None:
             self._framer.ping_sent()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: D102 - as in Flow
         if self._closing_since == 0.0:
             self._closing_since = time.monotonic()
             if self._transport is not None:

@@ -69,7 +69,7 @@ class Transports:
         self._token_key = tokens.load_key(options.flow_token_path)
         self._sweeper: asyncio.Task[None] | None = None
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bind every listening point and begin to receive.
@@ -110,7 +110,7 @@ class Transports:
         self.listeners.clear()
         self._locality.forget()
 
-    # -- flows -------------------------------------------------------------------------------------------------------
+    # -- flows -------------------------------------------------------------------------------------
 
     def flow_for(self, target: Target) -> Flow | None:
         """A flow that exists or costs nothing: always for UDP, a live connection for streams.
@@ -162,11 +162,13 @@ class Transports:
             return self._table.find_exact(transport, local, remote)
         for listener, udp in self._udp.items():
             bound = listener.local
-            if bound[1] == local[1] and (bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))):
+            if bound[1] == local[1] and (
+                bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))
+            ):
                 return udp.flow_to(*remote)
         return None
 
-    # -- ourselves ---------------------------------------------------------------------------------------------------
+    # -- ourselves ---------------------------------------------------------------------------------
 
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether `host:port` is one of our listening points (see `Locality.is_local`)."""

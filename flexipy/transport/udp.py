@@ -1,7 +1,7 @@
 """UDP: our own non-blocking socket, read until it is empty at each wake-up.
 
-This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up, one
-dictionary look-up per datagram.
+This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up,
+one dictionary look-up per datagram.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class UdpSocket:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
-    # -- receiving ---------------------------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
         now = time.monotonic()
@@ -115,7 +115,7 @@ class UdpSocket:
                 _log.exception("a message from %s could not be handled", flow)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
-        """Deal with what does not begin like SIP; returns the message after leading line ends, if there is one."""
+        """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""
         counters = self._context.counters
         if stun.is_stun(data):
             counters.stun_requests += 1
@@ -132,7 +132,7 @@ class UdpSocket:
             return b""
         return stripped
 
-    # -- flows -------------------------------------------------------------------------------------------------------
+    # -- flows -------------------------------------------------------------------------------------
 
     def flow_to(self, ip: str, port: int) -> UdpFlow:
         """The flow to a numeric address, made when it is not known yet.
@@ -170,7 +170,7 @@ class UdpSocket:
         """Make flows anew: our own address may have changed under a wildcard."""
         self._flows.clear()
 
-    # -- sending -----------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     def send(self, data: bytes, address: SocketAddress) -> bool:
         """Send a datagram now, or queue it when the kernel's buffer is full."""
@@ -216,17 +216,17 @@ class UdpSocket:
         if self._drained is not None:
             self._drained.set()
 
-    # -- end ---------------------------------------------------------------------------------------------------------
+    # -- end ---------------------------------------------------------------------------------------
 
-    async def close(self, timeout: float) -> None:
-        """Stop reading, send what is queued for at most `timeout` seconds, close."""
+    async def close(self, drain: float) -> None:
+        """Stop reading, send what is queued for at most `drain` seconds, close."""
         if self.closed:
             return
         self._loop.remove_reader(self._socket.fileno())
         if self._backlog:
             self._drained = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(drain):
                     await self._drained.wait()
         self.closed = True
         self._loop.remove_writer(self._socket.fileno())
