@@ -192,7 +192,9 @@ class Agent:
         if not check_response(response):
             self.counters["unreadable_messages"] += 1
             return
-        via = response.lines[response.names.index(H.VIA)].partition(b":")[2].strip()
+        via = response.lines[response.names.index(H.VIA)].partition(b":")[2]
+        if b"," in via:
+            via = via.partition(b",")[0]
         transaction = self.layer.match_response(response, via)
         if transaction is None:
             self.counters["stray_responses"] += 1

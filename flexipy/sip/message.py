@@ -174,6 +174,10 @@ class Message:
         line = self.lines[index]
         if b"," in line:
             title, _, rest = line.partition(b":")
+            if b'"' not in rest and b"<" not in rest:
+                first, _, others = rest.partition(b",")
+                self.lines[index] = title + b":" + others
+                return first.strip()
             values = split_values(rest)
             if len(values) > 1:
                 self.lines[index] = title + b": " + b", ".join(values[1:])
