@@ -21,8 +21,8 @@ class Account:
         user: unescaped user part of the address.
         domain: lower case.
         password: in clear text, None where only hashes are known.
-        hashes: HA1 by algorithm (`MD5`, `SHA-256`), lower-case hexadecimal. They were made with the domain for
-            realm; where the server's realm is another one, they must have been made with that.
+        hashes: HA1 by algorithm (`MD5`, `SHA-256`), lower-case hexadecimal; made with the domain for realm
+            or, where the server has a realm of its own, with that.
         auth_id: the user name in digest credentials where it isn't `user`; empty otherwise.
         phone: another number of that user; may be empty.
     """

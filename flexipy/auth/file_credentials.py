@@ -34,9 +34,10 @@ class FileCredentials:
         self._next_check = float("-inf")
         self._state: tuple[int, int, int] | None = None
         self._loaded = False
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._accounts)
+        return self._count
 
     def lookup(self, user: str, domain: str) -> Account | None:
         """The account of a user, or of an auth-id.
@@ -103,6 +104,7 @@ class FileCredentials:
             accounts[found.user, found.domain] = found
             if found.phone:
                 phones.setdefault((found.phone, found.domain), found)
+        self._count = len(accounts)
         for account in list(accounts.values()):
             if account.auth_id:  # a user's own name goes before another's auth-id
                 accounts.setdefault((account.auth_id, account.domain), account)

@@ -24,7 +24,7 @@ _HASHES: Final = {"md5": ("MD5", 32), "sha256": ("SHA-256", 64)}
 _KINDS: Final = ("clrtxt", *_HASHES)
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 # what Flexisip's grammar admits in a token; the rest is written as %hh
-_TOKEN_SAFE: Final = "-.!*_+`'~:"
+_KEPT: Final = "-.!*_+`'~:"
 
 
 @dataclass(slots=True, frozen=True)
@@ -169,7 +169,7 @@ def parse_identity(text: str) -> tuple[str, str]:
         LineError: there is no domain.
     """
     user, at, domain = text.rpartition("@")
-    if (at and not user) or not domain or ":" in text:
+    if (at and not user) or not domain or text.partition(":")[0] in _KINDS:
         raise LineError(f"{text!r} is not user@domain")
     return unescape(user), domain.lower()
 
@@ -195,7 +195,7 @@ def _add_password(account: Account, word: str) -> None:
 
 def format_account(account: Account) -> str:
     """An account's line, without line end."""
-    name = percent_encode(account.user, safe=_TOKEN_SAFE)
+    name = percent_encode(account.user, safe=_KEPT, errors="surrogateescape")
     words = [f"{name}@{account.domain}" if name else account.domain]
     if account.password is not None:
         words.append(f"clrtxt:{account.password}")
@@ -204,9 +204,9 @@ def format_account(account: Account) -> str:
     ]
     words.append(";")
     if account.auth_id or account.phone:
-        words.append(percent_encode(account.auth_id or account.user, safe=_TOKEN_SAFE))
+        words.append(percent_encode(account.auth_id or account.user, safe=_KEPT, errors="surrogateescape"))
     if account.phone:
-        words.append(percent_encode(account.phone, safe=_TOKEN_SAFE))
+        words.append(percent_encode(account.phone, safe=_KEPT, errors="surrogateescape"))
     return " ".join(words)
 
 

@@ -1,8 +1,8 @@
 """Slows down those who guess passwords, and can say why.
 
-Only failed credentials count, never a challenge: every client's first request is challenged. One device with an
-old password must not lock out the house it stands in, so repeated failures of one user from one address count
-for that pair, and an address or a user as a whole is judged by how many different ones failed with it.
+Only failed credentials count, never a challenge: every client's first request is challenged. One device with
+an old password must not lock out the house it stands in, so repeated failures of one user from one address
+count for that pair, and an address or a user as a whole is judged by how many different ones failed with it.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ class GuessThrottle:
         return sorted(found, key=lambda ban: -ban.until)
 
     def unban(self, key: str) -> bool:
-        """Let an address, a user, or a pair as `Ban.key` names it in again; whether there was anything to undo."""
-        return any([window.forget(key) for window in (self._pairs, self._addresses, self._users)])
+        """Let in again who `Ban.key` names; whether there was anything to undo."""
+        return sum(window.forget(key) for window in (self._pairs, self._addresses, self._users)) > 0
 
 
 def network_of(address: str) -> str:

@@ -99,7 +99,8 @@ class Registrar:
             for kind, binding in changes:
                 if kind is not ChangeKind.REMOVED:
                     watch(binding)
-        self._subscribers.tell(key, changes)
+        if key in self._subscribers.by_key:
+            self._subscribers.tell(key, changes)
 
     def _answer(self, record: Record, registration: Registration, now: float) -> list[Binding]:
         bindings = record.bindings
@@ -239,7 +240,7 @@ class Registrar:
         gone: list[Change] = []
 
         def remove(record: Record) -> list[Change]:
-            gone.extend(Change(ChangeKind.REMOVED, b) for b in record.bindings if b.unique_id == unique_id)
+            gone.extend((ChangeKind.REMOVED, b) for b in record.bindings if b.unique_id == unique_id)
             record.bindings = [b for b in record.bindings if b.unique_id != unique_id]
             return gone
 
@@ -251,7 +252,7 @@ class Registrar:
         gone: list[Change] = []
 
         def remove(record: Record) -> list[Change]:
-            gone.extend(Change(ChangeKind.REMOVED, binding) for binding in record.bindings)
+            gone.extend((ChangeKind.REMOVED, binding) for binding in record.bindings)
             record.bindings = []
             return gone
 
@@ -286,7 +287,7 @@ class Registrar:
     def set_static_records(self, records: Iterable[StaticRecord], now: float) -> None:
         """Take these static records in place of the former ones; tells who listens what came and went."""
         for change in self._static.replace(records, now):
-            self._subscribers.tell(change.binding.key, [change])
+            self._subscribers.tell(change[1].key, [change])
 
     # --- listening and time ------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ class Registrar:
             if not isinstance(record, Record) or binding not in record.bindings:
                 continue  # removed or replaced since
             if binding.lapses_at > now:  # calls no longer, messages still
-                self._subscribers.tell(binding.key, [Change(ChangeKind.EXPIRED, binding)])
+                self._subscribers.tell(binding.key, [(ChangeKind.EXPIRED, binding)])
             else:
                 self._sweep(record, now)
         return self._expiry.next_due()
@@ -318,10 +319,10 @@ class Registrar:
         lapsed = [binding for binding in record.bindings if binding.lapses_at <= now]
         if lapsed:
             record.bindings = [binding for binding in record.bindings if binding.lapses_at > now]
-            changes = [Change(ChangeKind.EXPIRED, binding) for binding in lapsed]
+            changes = [(ChangeKind.EXPIRED, binding) for binding in lapsed]
             self._store.save(record, changes)
             # who outlived its expiry for messages was announced when that came
-            self._subscribers.tell(record.key, [c for c in changes if not c.binding.message_expires_at])
+            self._subscribers.tell(record.key, [c for c in changes if not c[1].message_expires_at])
         record.earliest = min((binding.lapses_at for binding in record.bindings), default=0.0)
 
 
