@@ -105,9 +105,8 @@ async def test_a_port_or_nothing_better_means_addresses(dns: DnsServer) -> None:
     targets = await finder.resolve("example.org", 5080, None, False)
     plain = await finder.resolve("example.org", None, b"TLS", False)
 
-    assert targets == [
-        Target(b"UDP", ip, 5080, "example.org") for ip in ("2001:db8::1", "10.0.0.1", "10.0.0.2")
-    ]
+    assert targets[0] == Target(b"UDP", "2001:db8::1", 5080, "example.org")
+    assert {target.ip for target in targets[1:]} == {"10.0.0.1", "10.0.0.2"}
     assert [target.port for target in plain] == [5061] * 3
     assert plain[0].transport == b"TLS"
 
