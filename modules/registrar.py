@@ -5,6 +5,7 @@ The rules are in `flexipy.registrar`; here they meet SIP.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Awaitable
@@ -28,6 +29,7 @@ from flexipy.proxy.api import (
 )
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
 from flexipy.registrar.static_records import parse
@@ -128,6 +130,7 @@ class RegistrarModule(Module):
         if values.string("db-implementation") == "redis":
             raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
         self._domains = ManagedDomains(values.strings("reg-domains"))
+        self._journal: Journal | None = None
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
@@ -168,9 +171,20 @@ class RegistrarModule(Module):
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        self.registrar = Registrar(MemoryStore(), self._options())
+        self.registrar = Registrar(self._open_store(), self._options())
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
+
+    def _open_store(self) -> MemoryStore:
+        """The store with what the last process left; without the journal a home still has its server."""
+        try:
+            journal = Journal(self.context.state_file("registrations.journal"))
+            records = journal.open(time.time())
+        except (OSError, JournalError) as error:
+            self.context.logger.warning("registrations will not survive a restart: %s", error)
+            return MemoryStore()
+        self._journal = journal
+        return MemoryStore(journal, records)
 
     async def start(self) -> None:
         """Read the static records and start the clocks."""
@@ -181,12 +195,21 @@ class RegistrarModule(Module):
         if self._static_file is not None:
             self.context.every(self.context.values.seconds("static-records-timeout"), self._look_at_static)
 
+    async def stop(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.sync()
+            self._journal.close()
+
     def reload(self) -> list[str]:
         """Read the static records anew."""
         return self._load_static(strict=True)
 
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
+        if self._journal is not None:
+            self._journal.step(self.registrar.store.records())
+            self.context.agent.spawn(asyncio.to_thread(self._journal.sync))
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None

@@ -70,7 +70,7 @@ class Connector:
                     server_hostname=(target.tls_name or target.ip) if secure else None,
                     local_addr=_source(listener),
                 )
-        except (OSError, ssl.CertificateError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot stand in a certificate
             flow.abort()
             raise FlowError(f"no connection to {target}: {error or type(error).__name__}") from error
         except asyncio.CancelledError:

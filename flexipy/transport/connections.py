@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from flexipy.transport.addresses import normalize_ip
 from flexipy.transport.context import TransportContext
 from flexipy.transport.stream import StreamFlow
 from flexipy.transport.target import Target
@@ -81,7 +82,10 @@ class ConnectionTable:
 
     def find(self, target: Target) -> StreamFlow | None:
         """A live connection that may carry messages to `target`, whoever opened it (RFC 5923)."""
-        for flow in self._by_remote.get((target.transport, target.ip, target.port), ()):
+        ip = target.ip
+        if ":" in ip:
+            ip = normalize_ip(ip) or ip
+        for flow in self._by_remote.get((target.transport, ip, target.port), ()):
             if not flow.closed and _may_carry(flow, target):
                 return flow
         return None

@@ -40,7 +40,8 @@ _HOSTS_TTL = 60.0
 class _Entry:
     expires: float
     plan: Plan | None
-    error: ResolutionError | None = None
+    error: str = ""
+    temporary: bool = False
 
 
 class Resolver:
@@ -79,7 +80,9 @@ class Resolver:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def cached(self, host: str, port: int | None, transport: bytes | None, secure: bool) -> list[Target] | None:
+    def cached(
+        self, host: str, port: int | None, transport: bytes | None, secure: bool
+    ) -> list[Target] | None:
         """Answer at once, if that is possible without asking anybody.
 
         Args:
@@ -112,13 +115,13 @@ class Resolver:
         loop = asyncio.get_running_loop()
         question = (host, port, transport, secure)
         targets = self.cached(*question)
+        future: asyncio.Future[list[Target]] = loop.create_future()
+        if targets is not None:
+            future.set_result(targets)
+            return future
         entry = self._cache.get(question)
-        if targets is not None or (entry is not None and entry.error is not None and entry.expires > time.monotonic()):
-            future: asyncio.Future[list[Target]] = loop.create_future()
-            if targets is not None:
-                future.set_result(targets)
-            elif entry is not None and entry.error is not None:
-                future.set_exception(entry.error)
+        if entry is not None and entry.error and entry.expires > time.monotonic():
+            future.set_exception(ResolutionError(entry.error, entry.temporary))
             return future
         return asyncio.ensure_future(self._wait_for(question))
 
@@ -191,7 +194,9 @@ class Resolver:
         """Addresses of families we can send to, in our order; all of them if there is none."""
         families = self._families
         usable = [address for address in addresses if (6 if ":" in address else 4) in families]
-        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(addresses)
+        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(
+            addresses
+        )
 
     async def _search(self, question: Question) -> Plan:
         if self._lookup is None:
@@ -203,7 +208,7 @@ class Resolver:
             plan, ttl = await self._lookup.search(question, self._available, self._families)
         except ResolutionError as error:
             ttl = _TEMPORARY_TTL if error.temporary else _NEGATIVE_TTL
-            self._store(question, _Entry(now + ttl, None, error))
+            self._store(question, _Entry(now + ttl, None, str(error), error.temporary))
             raise
         ttl = min(max(ttl, _SHORTEST_TTL), _LONGEST_TTL)
         self._store(question, _Entry(now + ttl, plan))

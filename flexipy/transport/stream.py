@@ -75,6 +75,9 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         self._transport = cast(asyncio.Transport, transport)
+        if self.closed:  # given up while it was being made
+            self._transport.abort()
+            return
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if not local or not remote:  # gone already
             self._transport.abort()

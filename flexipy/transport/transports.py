@@ -120,8 +120,11 @@ class Transports:
 
         """
         if target.transport == b"UDP":
-            listener = self._locality.listener_for(b"UDP", target.ip)
-            return None if listener is None else self._udp[listener].flow_to(target.ip, target.port)
+            try:
+                listener = self._locality.listener_for(b"UDP", target.ip)
+                return None if listener is None else self._udp[listener].flow_to(target.ip, target.port)
+            except ValueError:  # not an address
+                return None
         return self._table.find(target)
 
     def connect(self, target: Target) -> "asyncio.Future[Flow]":
@@ -198,13 +201,16 @@ class Transports:
             self._table.sweep(now)
             if now >= next_interfaces:
                 next_interfaces = now + _INTERFACE_CHECK
-                if self._locality.refresh():
-                    _log.info("addresses of the network interfaces have changed")
-                    for udp in self._udp.values():
-                        udp.forget_flows()
+                self._refresh_addresses()
             if self.options.tls_check_interval > 0 and now >= next_certificates:
                 next_certificates = now + self.options.tls_check_interval
                 self._tls.reload_changed()
+
+    def _refresh_addresses(self) -> None:
+        if self._locality.refresh():
+            _log.info("addresses of the network interfaces have changed")
+            for udp in self._udp.values():
+                udp.forget_flows()
 
 
 def _sweep_period(options: TransportOptions) -> float:

@@ -57,6 +57,7 @@ class UdpSocket:
     __slots__ = (
         "_backlog",
         "_backlog_size",
+        "_by_id",
         "_context",
         "_drained",
         "_flows",
@@ -75,6 +76,7 @@ class UdpSocket:
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
         self._flows: dict[SocketAddress, UdpFlow] = {}
+        self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
         self._backlog_size = 0
         self._drained: asyncio.Event | None = None
@@ -158,17 +160,19 @@ class UdpSocket:
             # The oldest half goes in one sweep: cheaper than an ordered cache that every datagram must touch.
             # A flow that somebody still holds goes on working.
             for key in list(flows)[: limit // 2 + 1]:
-                del flows[key]
+                del self._by_id[flows.pop(key).id]
         flow = flows[address] = UdpFlow(self, address)
+        self._by_id[flow.id] = flow
         return flow
 
     def flow_by_id(self, flow_id: int) -> UdpFlow | None:
-        """Find a flow that is still cached. Rarely asked: the search is linear."""
-        return next((flow for flow in self._flows.values() if flow.id == flow_id), None)
+        """Find a flow that is still cached."""
+        return self._by_id.get(flow_id)
 
     def forget_flows(self) -> None:
         """Make flows anew: our own address may have changed under a wildcard."""
         self._flows.clear()
+        self._by_id.clear()
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -233,7 +237,7 @@ class UdpSocket:
         self._socket.close()
         for flow in list(self._flows.values()):
             flow.mark_closed()
-        self._flows.clear()
+        self.forget_flows()
 
 
 def bind_udp(family: int, address: tuple[str, int], buffer_size: int, reuse_port: bool) -> socket.socket:

@@ -60,7 +60,14 @@ def test_any_cut_gives_the_same_events(parts: list[bytes], data: st.DataObject) 
 
 @pytest.mark.parametrize(
     "length",
-    [b"Content-Length:", b"l: ", b"L :\t", b"content-length \t: ", b"CONTENT-LENGTH:\r\n  ", b"l\r\n : \r\n\t"],
+    [
+        b"Content-Length:",
+        b"l: ",
+        b"L :\t",
+        b"content-length \t: ",
+        b"CONTENT-LENGTH:\r\n  ",
+        b"l\r\n : \r\n\t",
+    ],
 )
 def test_content_length_in_odd_spellings(length: bytes) -> None:
     data = message(b"12345", length)

@@ -44,10 +44,12 @@ class Server:
 StartServer = Callable[..., Awaitable[Server]]
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Every test that needs a loop runs on both kinds."""
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
@@ -92,3 +94,10 @@ async def exactly(reader: asyncio.StreamReader, data: bytes) -> None:
     """Read and compare."""
     async with asyncio.timeout(5):
         assert await reader.readexactly(len(data)) == data
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that tells nobody when it happens, such as a counter."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -9,7 +9,7 @@ from flexipy.transport.errors import FlowError, TransportError
 from flexipy.transport.flow import Flow
 from flexipy.transport.resolver import Target
 
-from .conftest import OK, OPTIONS, StartServer, eof, exactly
+from .conftest import OK, OPTIONS, StartServer, eof, exactly, until
 
 TCP = "sip:127.0.0.1:0;transport=tcp"
 
@@ -157,12 +157,12 @@ async def test_limit_of_all_connections(start: StartServer) -> None:
     flow.add_close_listener(lambda _: gone.set())
     flow.close()
     await gone.wait()
-    await asyncio.sleep(0)  # connection_lost comes with the next turn of the loop
+    await until(lambda: server.transports._table.admitted == 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port())
     writer.write(OPTIONS)
     assert (await server.received())[0] == OPTIONS
-    for _, writer in [*connections, (reader, writer)]:
-        writer.close()
+    for _, each in [*connections, (reader, writer)]:
+        each.close()
 
 
 async def test_limit_per_address(start: StartServer) -> None:
@@ -220,8 +220,7 @@ async def test_keepalives_are_sent_and_answered(start: StartServer) -> None:
     flow.send(OPTIONS)
     _, incoming = await one.received()
 
-    while one.transports.counters.pongs_in < 2:
-        await asyncio.sleep(0.01)
+    await until(lambda: one.transports.counters.pongs_in >= 2)
 
     assert two.transports.counters.keepalives_in >= 2
     assert not incoming.closed
@@ -229,7 +228,7 @@ async def test_keepalives_are_sent_and_answered(start: StartServer) -> None:
 
 async def test_a_peer_that_does_not_read_is_given_up(start: StartServer) -> None:
     server = await start(TCP, send_queue_limit=100_000, send_timeout=0.2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port(), limit=1)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port(), limit=1)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(OPTIONS)
     _, flow = await server.received()
@@ -243,6 +242,7 @@ async def test_a_peer_that_does_not_read_is_given_up(start: StartServer) -> None
 
     assert server.transports.counters.queue_full == 1
     assert not flow.closed
+    assert not flow._transport.is_reading()  # type: ignore[attr-defined]
     await asyncio.wait_for(gone.wait(), 5)
     assert server.transports.counters.stuck_closed == 1
     writer.transport.abort()

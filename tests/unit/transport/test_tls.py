@@ -12,7 +12,7 @@ from flexipy.transport.errors import FlowError, TransportError
 from flexipy.transport.resolver import Target
 
 from .certificates import Authority
-from .conftest import OK, OPTIONS, Server, StartServer, eof, exactly
+from .conftest import OK, OPTIONS, Server, StartServer, eof, exactly, until
 
 TLS = "sips:127.0.0.1:0"
 
@@ -73,8 +73,7 @@ async def test_clear_text_on_a_tls_port_is_closed_and_counted(
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port())
         writer.write(OPTIONS)
         await eof(reader)
-        while not server.transports.counters.tls_handshake_failures:
-            await asyncio.sleep(0)
+        await until(lambda: server.transports.counters.tls_handshake_failures)
 
     assert not [record for record in caplog.records if record.name != "asyncio" or record.exc_info]
     assert server.transports._table.admitted == 0
@@ -212,8 +211,7 @@ async def test_changed_files_are_noticed(start: StartServer, authority: Authorit
     before = identity.context
 
     shutil.move(new, pem)
-    while identity.context is before:
-        await asyncio.sleep(0.01)
+    await until(lambda: identity.context is not before)
     _, writer = await connect(server, trusting(authority))
 
     assert names_served(writer) == ["localhost", "new.example"]

@@ -70,11 +70,19 @@ async def test_one_flow_per_remote(start: StartServer, client: socket.socket) ->
     assert connected is first
 
 
-async def test_keepalives_and_noise_do_not_reach_the_server(start: StartServer, client: socket.socket) -> None:
+async def test_keepalives_and_noise_go_no_further(start: StartServer, client: socket.socket) -> None:
     server = await start(uri(client))
     address = (client.getsockname()[0], server.port())
 
-    for datagram in (b"", b"\r\n\r\n", b"\0\0\0\0", b"\r\n", b"\x02junk", b"\x00\x01short", b"\r\n" + OPTIONS):
+    for datagram in (
+        b"",
+        b"\r\n\r\n",
+        b"\0\0\0\0",
+        b"\r\n",
+        b"\x02junk",
+        b"\x00\x01short",
+        b"\r\n" + OPTIONS,
+    ):
         client.sendto(datagram, address)
     data, _ = await server.received()
 

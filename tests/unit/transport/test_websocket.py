@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from .certificates import Authority
-from .conftest import OK, OPTIONS, Server, StartServer, eof
+from .conftest import OK, OPTIONS, Server, StartServer, eof, until
 
 WS = "sip:127.0.0.1:0;transport=ws"
 SIP = [Subprotocol("sip")]
@@ -49,8 +49,7 @@ async def test_fragments_pings_and_keepalives(start: StartServer) -> None:
     await asyncio.wait_for(await client.ping(), 5)
     await client.send("\r\n\r\n")
     assert await client.recv() == "\r\n"
-    while not server.transports.counters.pongs_in:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.transports.counters.pongs_in)
     await client.close()
 
 
@@ -85,7 +84,9 @@ async def test_too_long_a_message_closes(start: StartServer) -> None:
     assert server.transports.counters.framing_errors == 1
 
 
-@pytest.mark.parametrize("garbage", [b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"]
+)
 async def test_what_is_not_http_gets_a_400(start: StartServer, garbage: bytes) -> None:
     server = await start(WS)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port())
@@ -121,7 +122,8 @@ async def test_a_handshake_that_never_ends_has_a_deadline(start: StartServer) ->
 async def test_over_tls(start: StartServer, authority: Authority, server_pem: Path) -> None:
     server = await start("sips:127.0.0.1:0;transport=wss", tls_certificates_file=str(server_pem))
     context = ssl.create_default_context(cafile=str(authority.pem))
-    client = await connect(f"wss://localhost:{server.port()}", subprotocols=SIP, ssl=context, host="127.0.0.1")
+    uri = f"wss://localhost:{server.port()}"
+    client = await connect(uri, subprotocols=SIP, ssl=context, host="127.0.0.1")
 
     await client.send(OPTIONS.decode())
     _, flow = await server.received()
