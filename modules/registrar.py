@@ -134,7 +134,8 @@ class RegistrarModule(Module):
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
-        self.registrar = Registrar(MemoryStore(), RegistrarOptions())
+        self._store = MemoryStore()
+        self.registrar = Registrar(self._store, RegistrarOptions())
 
     def _file(self, parameter: str) -> Path | None:
         name = self.context.values.string(parameter)
@@ -171,7 +172,8 @@ class RegistrarModule(Module):
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        self.registrar = Registrar(self._open_store(), self._options())
+        self._store = self._open_store()
+        self.registrar = Registrar(self._store, self._options())
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
 
@@ -208,8 +210,9 @@ class RegistrarModule(Module):
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
         if self._journal is not None:
-            self._journal.step(self.registrar.store.records())
-            self.context.agent.spawn(asyncio.to_thread(self._journal.sync))
+            self._journal.step(self._store.records())
+            if self._journal.needs_sync:
+                self.context.spawn(asyncio.to_thread(self._journal.sync))
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None
