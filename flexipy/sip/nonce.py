@@ -52,7 +52,7 @@ class NonceSource:
         self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
         # nonce -> highest count seen, shifted, and a bitmap of those just below it
         self._seen: dict[str, int] = {}
-        self._floor = int(not_before * 1000) - 1  # issue time, in milliseconds, of the youngest nonce that was forgotten
+        self._floor = int(not_before * 1000) - 1  # issue time in milliseconds: younger than what was forgotten
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -73,7 +73,7 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     # -- asyncio.Protocol --------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if self.closed:  # given up while it was being made
             self._transport.abort()
@@ -90,7 +90,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.table.add(self)
         _log.debug("%r opened", self)
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
+    def data_received(self, data: bytes) -> None:
         now = time.monotonic()
         self._last_activity = now
         self.table.context.counters.bytes_in += len(data)
@@ -104,13 +104,13 @@ class StreamFlow(Flow, asyncio.Protocol):
             with contextlib.suppress(RuntimeError):
                 self._transport.pause_reading()
 
-    def resume_writing(self) -> None:  # noqa: D102
+    def resume_writing(self) -> None:
         self._blocked_since = 0.0
         if self._transport is not None and not self._transport.is_closing():
             with contextlib.suppress(RuntimeError):
                 self._transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._framer = None
         self.table.remove(self)
@@ -167,7 +167,7 @@ class StreamFlow(Flow, asyncio.Protocol):
             self.send(response)
         self.close()
 
-    def send(self, data: bytes) -> bool:  # noqa: D102 - as in Flow
+    def send(self, data: bytes) -> bool:
         if not self.write(self.encode(data)):
             return False
         self._sent = True
@@ -232,7 +232,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self.write(PING) and self._framer is not None:
             self._framer.ping_sent()
 
-    def close(self) -> None:  # noqa: D102 - as in Flow
+    def close(self) -> None:
         if self._closing_since == 0.0:
             self._closing_since = time.monotonic()
             if self._transport is not None:
