@@ -250,7 +250,7 @@ async def test_a_peer_that_does_not_read_is_given_up(start: StartServer) -> None
 
 async def test_close_sends_what_is_queued(start: StartServer) -> None:
     server = await start(TCP)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port(), limit=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port())
     writer.write(OPTIONS)
     _, flow = await server.received()
     for _ in range(80):
