@@ -8,8 +8,8 @@ import secrets
 import time
 from typing import Final
 
-from flexipy.auth.directory import AccountDirectory
 from flexipy.auth.account import Account
+from flexipy.auth.directory import AccountDirectory
 from flexipy.auth.file_credentials import FileCredentials
 from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (

@@ -12,7 +12,6 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Final
 
-
 from flexipy.proxy.api import (
     Module,
     ModuleContext,
