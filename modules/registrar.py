@@ -271,7 +271,7 @@ class RegistrarModule(Module):
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        aor = request.to.uri
+        aor = request.to_uri
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []

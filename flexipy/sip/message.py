@@ -13,7 +13,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
 from flexipy.sip.params import decode, encode, split_values
-from flexipy.sip.status import phrase
+from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
 
 _CRLF: Final = b"\r\n"
@@ -109,6 +109,26 @@ class Message:
     def to(self) -> NameAddr:
         """The To value, decoded."""
         return NameAddr.parse(unfold(self.require(H.TO)))
+
+    @property
+    def from_uri(self) -> SipUri:
+        """The URI of the From header, decoded; cheaper than `from_`."""
+        return self._address_uri(H.FROM)
+
+    @property
+    def to_uri(self) -> SipUri:
+        """The URI of the To header, decoded; cheaper than `to`."""
+        return self._address_uri(H.TO)
+
+    def _address_uri(self, name: bytes) -> SipUri:
+        if name not in self.names:
+            raise HeaderError(f"missing {decode(name)} header")
+        line = self.lines[self.names.index(name)]
+        start = line.find(b"<")
+        end = line.find(b">", start)
+        if start > 0 and end > 0 and b'"' not in line:
+            return SipUri.parse(line[start + 1 : end])
+        return NameAddr.parse(unfold(self.require(name))).uri
 
     @property
     def top_via_raw(self) -> bytes:
@@ -280,21 +300,28 @@ class Response(Message):
             reason: another phrase than the usual one.
             to_tag: set on the To where it has no tag yet and the code is above 100.
         """
-        lines: list[bytes] = []
-        copied: list[bytes] = []
+        names = request.names
         source = request.lines
-        for index, name in enumerate(request.names):
-            if name in _COPIED:
-                line = source[index]
-                if name == H.TO and to_tag and b"tag=" not in line.rpartition(b">")[2]:
-                    line = line + b";tag=" + to_tag
-                elif name == H.TIMESTAMP and status != 100:
-                    continue
-                lines.append(line)
-                copied.append(name)
+        try:
+            to = source[names.index(H.TO)]
+            lines = [
+                source[names.index(H.VIA)],
+                source[names.index(H.FROM)],
+                to,
+                source[names.index(H.CALL_ID)],
+                source[names.index(H.CSEQ)],
+            ]
+            copied = _COPIED[:]
+        except ValueError:
+            lines, copied = _copy_what_is_there(request)
+            to = b""
+        if to and to_tag and b"tag=" not in to.rpartition(b">")[2]:
+            lines[2] = to + b";tag=" + to_tag
+        if names.count(H.VIA) > 1 or H.TIMESTAMP in names:
+            _copy_more(request, status, lines, copied)
         lines.append(b"Content-Length: 0")
         copied.append(H.CONTENT_LENGTH)
-        return Response(status, encode(reason or phrase(status)), lines, copied)
+        return Response(status, encode(reason) if reason else phrase_bytes(status), lines, copied)
 
     @property
     def start_line(self) -> bytes:
@@ -312,7 +339,24 @@ class Response(Message):
         return f"<{self.status} {decode(self.reason)}>"
 
 
-_COPIED: Final = frozenset((H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ, H.TIMESTAMP))
+_COPIED: Final = [H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ]
+
+
+def _copy_what_is_there(request: Request) -> tuple[list[bytes], list[bytes]]:
+    """For a request that lacks a header which every request must have: it is answered all the same."""
+    pairs = [pair for pair in zip(request.lines, request.names, strict=True) if pair[1] in _COPIED]
+    return [line for line, _ in pairs], [name for _, name in pairs]
+
+
+def _copy_more(request: Request, status: int, lines: list[bytes], copied: list[bytes]) -> None:
+    """The Vias below the first, and the Timestamp into a 100 (RFC 3261 section 8.2.6.1)."""
+    vias = [line for line, name in zip(request.lines, request.names, strict=True) if name == H.VIA]
+    have = copied.count(H.VIA)
+    lines[have:have] = vias[have:]
+    copied[have:have] = [H.VIA] * (len(vias) - have)
+    if status == 100 and H.TIMESTAMP in request.names:
+        lines.append(request.lines[request.names.index(H.TIMESTAMP)])
+        copied.append(H.TIMESTAMP)
 
 
 def unfold(value: bytes) -> bytes:
