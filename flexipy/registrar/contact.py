@@ -31,9 +31,7 @@ def shared(value: bytes) -> bytes:
     return found
 
 
-def requested_binding(
-    contact: NameAddr, registration: Registration, options: RegistrarOptions, now: float
-) -> Binding:
+def requested_binding(contact: NameAddr, registration: Registration, options: RegistrarOptions, now: float) -> Binding:
     """The binding that one contact asks for; one to be removed has `expires_at == now`.
 
     Args:

@@ -106,8 +106,5 @@ class TemporaryGruus:
 def is_temporary(uri: SipUri) -> bool:
     """Whether a URI looks like a temporary GRUU of ours: a bare `gr` and our prefix."""
     return (
-        "gr" in uri.params
-        and not uri.params["gr"]
-        and uri.user is not None
-        and uri.user.startswith(TEMPORARY_PREFIX)
+        "gr" in uri.params and not uri.params["gr"] and uri.user is not None and uri.user.startswith(TEMPORARY_PREFIX)
     )

@@ -160,6 +160,11 @@ class Journal:
         self.failures += 1
         self._behind = True
 
+    @property
+    def needs_sync(self) -> bool:
+        """Whether `sync` has anything to do."""
+        return self._dirty or (self._ready and not self._synced)
+
     def sync(self) -> None:
         """Flush to disk. May block; may run in a thread beside all other methods but `close`."""
         if self._ready and not self._synced:

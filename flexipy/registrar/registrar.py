@@ -81,9 +81,7 @@ class Registrar(BindingFinder):
                 self._changed(record.key, changes)
         return self._answer(record, registration, now)
 
-    def _finish(
-        self, record: Record, changes: list[Change], registration: Registration, now: float
-    ) -> list[Binding]:
+    def _finish(self, record: Record, changes: list[Change], registration: Registration, now: float) -> list[Binding]:
         self._changed(record.key, changes)
         return self._answer(record, registration, now)
 
@@ -102,9 +100,7 @@ class Registrar(BindingFinder):
             bindings = self._static.merged(record.key, bindings)
         return own_first(bindings, registration, now)
 
-    def contact_values(
-        self, registration: Registration, bindings: Iterable[Binding], now: float
-    ) -> list[bytes]:
+    def contact_values(self, registration: Registration, bindings: Iterable[Binding], now: float) -> list[bytes]:
         """Contact header values for the 200 to a REGISTER.
 
         Args:

@@ -134,9 +134,7 @@ def _address(text: str) -> NameAddr:
         address.uri  # noqa: B018 -- read it now: a broken one is the operator's mistake, not a caller's
     except SipError as error:
         if "sip:" not in text and "sips:" not in text:
-            raise _BadLineError(
-                f"{text} is not a SIP address, did you mean <sip:{text.strip('<>')}>?"
-            ) from None
+            raise _BadLineError(f"{text} is not a SIP address, did you mean <sip:{text.strip('<>')}>?") from None
         raise _BadLineError(f"{text}: {error}") from None
     return address
 

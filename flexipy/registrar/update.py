@@ -67,9 +67,7 @@ def binding_by_hand(key: str, uri: SipUri, expires_at: float, now: float, unique
     return binding
 
 
-def _apply_several(
-    record: Record, registration: Registration, options: RegistrarOptions, now: float
-) -> list[Change]:
+def _apply_several(record: Record, registration: Registration, options: RegistrarOptions, now: float) -> list[Change]:
     if len(registration.contacts) > options.max_contacts_per_registration:
         raise RegistrationError(403, "Too Many Contacts")
     wanted = [requested_binding(contact, registration, options, now) for contact in registration.contacts]

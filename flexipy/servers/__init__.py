@@ -1,0 +1,1 @@
+"""One file per server role; they wire the rooms together."""

@@ -1,0 +1,1 @@
+"""SIP itself: messages, URIs, headers, transactions; no sockets, no clock."""

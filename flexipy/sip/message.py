@@ -174,6 +174,10 @@ class Message:
         line = self.lines[index]
         if b"," in line:
             title, _, rest = line.partition(b":")
+            if b'"' not in rest and b"<" not in rest:
+                first, _, others = rest.partition(b",")
+                self.lines[index] = title + b":" + others
+                return first.strip()
             values = split_values(rest)
             if len(values) > 1:
                 self.lines[index] = title + b": " + b", ".join(values[1:])
@@ -259,9 +263,7 @@ class Response(Message):
 
     __slots__ = ("reason", "status")
 
-    def __init__(
-        self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
-    ) -> None:
+    def __init__(self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b"") -> None:
         self.status = status
         self.reason = reason
         self.lines = lines

@@ -67,9 +67,7 @@ COMPACT: Final[dict[bytes, bytes]] = {
     b"y": b"identity",
 }
 
-_KNOWN: Final = [
-    value for name, value in list(globals().items()) if name.isupper() and isinstance(value, bytes)
-]
+_KNOWN: Final = [value for name, value in list(globals().items()) if name.isupper() and isinstance(value, bytes)]
 _CACHE_LIMIT: Final = 4096
 _TOKEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
 

@@ -38,18 +38,21 @@ class NonceSource:
         secret: the signing key, the same for all servers that share a domain; made up where empty.
         lifetime: seconds for which a nonce may be used.
         capacity: how many answered nonces are remembered.
+        not_before: nonces issued earlier are stale: the counts they have seen went with the last process.
     """
 
     __slots__ = ("_count", "_floor", "_key", "_seen", "capacity", "lifetime")
 
-    def __init__(self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000) -> None:
+    def __init__(
+        self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000, not_before: float = 0.0
+    ) -> None:
         self._key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
         self.lifetime = lifetime
         self.capacity = capacity
         self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
         # nonce -> highest count seen, shifted, and a bitmap of those just below it
         self._seen: dict[str, int] = {}
-        self._floor = -1  # issue time, in milliseconds, of the youngest nonce that was forgotten
+        self._floor = int(not_before * 1000) - 1  # issue time in milliseconds: younger than what was forgotten
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -71,7 +71,9 @@ def parse_params(raw: bytes) -> Params:
         HeaderError: unbalanced quotes, or a parameter without a name.
     """
     found: Params = {}
-    pieces = split_quoted(raw, 0x3B) if b'"' in raw else raw.split(b";")
+    pieces = raw.split(b";")
+    if b'"' in raw and any(piece.count(b'"') & 1 or b"\\" in piece for piece in pieces):
+        pieces = split_quoted(raw, 0x3B)  # a ; within quotes
     for piece in pieces:
         name, equals, value = piece.partition(b"=")
         key = decode(name.strip().lower())

@@ -1,0 +1,218 @@
+"""Modules of Flexisip that flexipy knows by name only, so that a file that configures them loads."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .. import schema
+from ..schema import Section, module_section, retired
+
+boolean = partial(schema.boolean, implemented=False)
+duration = partial(schema.duration, implemented=False)
+enum = partial(schema.enum, implemented=False)
+integer = partial(schema.integer, implemented=False)
+integer_range = partial(schema.integer_range, implemented=False)
+string = partial(schema.string, implemented=False)
+string_list = partial(schema.string_list, implemented=False)
+expression = partial(schema.expression, implemented=False)
+
+AUTHORIZATION = module_section(
+    "Authorization",
+    "Checks that a user's domain is one that is served here, by a list or by asking FlexiAPI.",
+    False,
+    parameters=(
+        enum(
+            "auth-domains-mode",
+            "legacy",
+            "Where the domains come from.",
+            choices=("legacy", "static", "flexiapi"),
+        ),
+        string_list("auth-domains", "localhost", "The domains served."),
+        string("account-manager-host", "", "Host of the account manager."),
+        integer("account-manager-port", "443", "Its port."),
+        string("account-manager-api-key", "", "The key it asks for."),
+        duration("accounts-refresh-delay", "5", "How often the domains are asked for again.", unit="min"),
+    ),
+    implemented=False,
+)
+
+REG_EVENT = module_section(
+    "RegEvent",
+    "Sends subscriptions to registration events to the server for them.",
+    False,
+    parameters=(string("regevent-server", "sip:127.0.0.1:6065;transport=tcp", "Where that server listens."),),
+    implemented=False,
+)
+
+PRESENCE = module_section(
+    "Presence",
+    "Sends PUBLISH, SUBSCRIBE and NOTIFY requests to the presence server.",
+    False,
+    "is_request && (request.method-name == 'PUBLISH' || request.method-name == 'NOTIFY' || "
+    "request.method-name == 'SUBSCRIBE')",
+    parameters=(
+        string("presence-server", "sip:127.0.0.1:5065;transport=tcp", "Where that server listens."),
+        expression("only-list-subscription", "false", "Subscriptions of which only those to lists are sent there."),
+        boolean("check-domain-in-presence-results", "false", "Withhold users of other domains."),
+    ),
+    implemented=False,
+)
+
+PUSH_NOTIFICATION = module_section(
+    "PushNotification",
+    "Wakes telephones whose app sleeps, by a push through the maker of their operating system.",
+    False,
+    parameters=(
+        duration("timeout", "0", "How long a device may answer before the push is sent."),
+        duration(
+            "message-time-to-live",
+            "0",
+            "How long the push service may keep a message.",
+            aliases=("time-to-live",),
+        ),
+        integer("max-queue-size", "100", "Pushes that may wait to be sent to one service."),
+        integer("retransmission-count", "0", "How often a push is repeated."),
+        duration("retransmission-interval", "5", "Pause between the repetitions."),
+        duration("call-remote-push-interval", "0", "Pause between pushes while a call rings; 0 sends one."),
+        boolean("display-from-uri", "false", "Show the caller's address instead of the name."),
+        string("add-to-tag-filter", "", "Responses that get a To tag."),
+        boolean("apple", "true", "Push to Apple devices."),
+        string("apple-certificate-dir", "/etc/flexisip/apn", "Directory of the certificates, one for each app."),
+        string("apns-server", "api.push.apple.com", "Apple's service."),
+        string("apns-dev-server", "api.sandbox.push.apple.com", "Apple's service for apps under development."),
+        boolean("no-badge", "false", "Send no number to show on the icon."),
+        boolean("firebase", "true", "Push to Android devices.", aliases=("google",)),
+        string_list("firebase-projects-api-keys", "", "PROJECT:KEY pairs.", aliases=("google-projects-api-keys",)),
+        string_list("firebase-service-accounts", "", "PROJECT:FILE pairs."),
+        duration("firebase-token-expiration-anticipation-time", "300", "How early a token is renewed."),
+        duration("firebase-default-refresh-interval", "60", "Pause after a token could not be renewed."),
+        boolean("external-push-flexiapi", "false", "Push through FlexiAPI."),
+        string("external-push-uri", "", "HTTP address of a push service of your own."),
+        enum("external-push-method", "GET", "How it is asked.", choices=("GET", "POST")),
+        enum("external-push-protocol", "http2", "HTTP version.", choices=("http2", "http")),
+        duration(
+            "register-wakeup-interval",
+            "0",
+            "How often apps about to lapse are woken; 0 is never.",
+            unit="min",
+        ),
+        integer("register-wakeup-threshold", "50", "Percentage of the lifetime from which on they are woken."),
+        boolean("enable-message-summaries-pn", "true", "Push when there is voicemail."),
+        string("https-proxy-host", "", "HTTP proxy to go through."),
+        integer("https-proxy-port", "3128", "Its port."),
+        string("https-proxy-username", "", "User name at the HTTP proxy."),
+        string("https-proxy-password", "", "Password at the HTTP proxy."),
+        retired("windowsphone", "true", "the service is gone"),
+        retired("windowsphone-package-sid", "", "the service is gone"),
+        retired("windowsphone-application-secret", "", "the service is gone"),
+    ),
+    implemented=False,
+)
+
+MEDIA_RELAY = module_section(
+    "MediaRelay",
+    "Lets audio and video pass through the server, for devices that cannot reach each other.",
+    True,
+    parameters=(
+        string("nortpproxy", "nortpproxy", "SDP attribute of a session that is relayed already."),
+        integer_range("sdp-port-range", "1024-65535", "UDP ports to use.", minimum=1, maximum=65535),
+        integer("sdp-port-range-min", "1024", "Use sdp-port-range."),
+        integer("sdp-port-range-max", "65535", "Use sdp-port-range."),
+        boolean("bye-orphan-dialogs", "false", "End calls whose media have stopped by a BYE to both sides."),
+        integer("max-calls", "0", "Calls relayed at once; 0 is without limit."),
+        boolean("force-relay-for-non-ice-targets", "true", "Relay when one side has no ICE."),
+        boolean("prevent-loops", "true", "Drop packets that would come back to the relay."),
+        boolean("early-media-relay-single", "true", "Before the answer, let the caller hear one device only."),
+        integer("max-early-media-per-call", "0", "Devices heard before the answer at most; 0 is without limit."),
+        duration("inactivity-period", "3600", "A call without media for this long is given up."),
+        boolean("force-public-ip-for-sdp-masquerading", "false", "Announce the public address in each SDP."),
+        integer("h264-filtering-bandwidth", "0", "Thin out H.264 below this bandwidth; 0 is never."),
+        integer("h264-iframe-decim", "1", "Pass every n-th intra picture when thinning out."),
+        boolean("h264-decim-only-last-proxy", "true", "Thin out at the last proxy only."),
+        boolean("drop-telephone-event", "false", "Drop dialled digits (RFC 4733)."),
+    ),
+    implemented=False,
+)
+
+TRANSCODER = module_section(
+    "Transcoder",
+    "Translates between audio codecs.",
+    False,
+    parameters=(
+        duration("jb-nom-size", "0", "Size of the jitter buffer.", unit="ms"),
+        string_list("rc-user-agents", "", "User agents whose bit rate is adapted."),
+        string_list(
+            "audio-codecs",
+            "speex/8000 amr/8000 iLBC/8000 gsm/8000 pcmu/8000 pcma/8000 telephone-event/8000",
+            "Codecs offered, in order of preference.",
+        ),
+        boolean("remove-bw-limits", "false", "Remove bandwidth limits from SDP."),
+        boolean("block-retransmissions", "false", "Keep repeated INVITEs back."),
+    ),
+    implemented=False,
+)
+
+AUTH_OPENID_CONNECT = module_section(
+    "AuthOpenIDConnect",
+    "Checks users by tokens of an OpenID Connect server.",
+    False,
+    parameters=(
+        string("authorization-server", "", "Address of that server."),
+        string("public-key-type", "well-known", "Where the key of the tokens' signatures is found."),
+        string("public-key-location", "", "Path or address of the key."),
+        string("realm", "", "Realm of the challenge."),
+        string("audience", "", "Audience a token must be for."),
+        string("sip-id-claim", "", "Claim that holds the SIP address."),
+        string_list("scope", "", "Scopes asked for."),
+        duration("jwks-refresh-delay", "15", "How often the keys are fetched again.", unit="min"),
+        duration("well-known-refresh-delay", "1440", "How often the server's description is fetched.", unit="min"),
+    ),
+    implemented=False,
+)
+
+B2BUA = module_section(
+    "B2bua",
+    "Sends calls through the back-to-back user agent.",
+    False,
+    parameters=(string("b2bua-server", "sip:127.0.0.1:6067;transport=tcp", "Where that server listens."),),
+    implemented=False,
+)
+
+DATE_HANDLER = module_section(
+    "DateHandler",
+    "Puts a Date header into requests.",
+    False,
+    parameters=(string("assign-date-command", "", "Program that prints the date."),),
+    implemented=False,
+)
+
+EXTERNAL_AUTHENTICATION = module_section(
+    "ExternalAuthentication",
+    "Checks users by asking an HTTP server.",
+    False,
+    parameters=(
+        string_list("trusted-hosts", "", "Addresses that are not challenged."),
+        string_list("auth-domains", "localhost", "Domains whose users are challenged."),
+        string_list("available-algorithms", "MD5", "Digest algorithms."),
+        boolean("disable-qop-auth", "false", "Challenge without qop."),
+        expression("no-403", "false", "Requests that are challenged again after a wrong password."),
+        duration("nonce-expires", "3600", "Lifetime of a nonce."),
+        string("realm", "", "Realm of the challenge."),
+        string("realm-regex", "", "Pattern that takes the realm from the address."),
+        string("remote-auth-uri", "", "Address of the HTTP server."),
+    ),
+    implemented=False,
+)
+
+UNIMPLEMENTED_MODULES: tuple[Section, ...] = (
+    AUTH_OPENID_CONNECT,
+    EXTERNAL_AUTHENTICATION,
+    DATE_HANDLER,
+    AUTHORIZATION,
+    REG_EVENT,
+    PRESENCE,
+    B2BUA,
+    PUSH_NOTIFICATION,
+    MEDIA_RELAY,
+    TRANSCODER,
+)

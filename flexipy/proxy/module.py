@@ -1,0 +1,168 @@
+"""The base of pipeline modules and what the server offers them. Part of the public module API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from flexipy.config.schema import Parameter, Section
+
+if TYPE_CHECKING:
+    from flexipy.config.reader import SectionValues
+    from flexipy.proxy.agent import Agent
+    from flexipy.proxy.events import RequestEvent, ResponseEvent
+    from flexipy.sip.timers import Timers
+    from flexipy.transport.flow import Flow
+    from flexipy.transport.transports import Transports
+
+T = TypeVar("T")
+
+
+class ModuleError(Exception):
+    """A module cannot start or reload with this configuration: one line for the operator."""
+
+
+class ModuleContext:
+    """What a module may use of the server.
+
+    Attributes:
+        values: the module's own section, typed.
+        state_directory: where state that outlives the process is kept.
+        counters: numbers for operators, by name; a module adds its own.
+    """
+
+    def __init__(self, agent: Agent, name: str, values: SectionValues, directory: Path, state_directory: Path) -> None:
+        self._agent = agent
+        self._directory = directory
+        self.name = name
+        self.values = values
+        self.state_directory = state_directory
+        self.counters: dict[str, int] = agent.counters
+        self.logger = logging.getLogger(f"flexipy.modules.{name}")
+
+    @property
+    def agent(self) -> Agent:
+        """The proxy core: sends requests of a module's own, answers questions about addresses."""
+        return self._agent
+
+    @property
+    def transports(self) -> Transports:
+        """Listening points and flows."""
+        return self._agent.transports
+
+    @property
+    def timers(self) -> Timers:
+        """Timer queues; for objects with an `on_timer`."""
+        return self._agent.timers
+
+    def file(self, name: str) -> Path:
+        """A file named in the configuration; relative names start at the configuration's own directory."""
+        return self._directory / Path(name).expanduser()
+
+    def state_file(self, name: str) -> Path:
+        """A file in the state directory, which is made when missing."""
+        self.state_directory.mkdir(parents=True, exist_ok=True)
+        return self.state_directory / name
+
+    def provide(self, kind: type[T], service: T) -> None:
+        """Offer a service to other modules under its type."""
+        self._agent.services[kind] = service
+
+    def require(self, kind: type[T]) -> T:
+        """A service that another module provides.
+
+        Raises:
+            ModuleError: no enabled module provides it.
+        """
+        service: Any = self._agent.services.get(kind)
+        if service is None:
+            raise ModuleError(f"module {self.name} needs {kind.__name__}: enable the module that provides it")
+        found: T = service
+        return found
+
+    def optional(self, kind: type[T]) -> T | None:
+        """A service that another module may provide."""
+        return self._agent.services.get(kind)
+
+    def every(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run something again and again until the server stops. Exceptions are logged, not fatal."""
+        self._agent.schedule(seconds, action)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run something in the background; the server owns it and cancels it when it stops."""
+        self._agent.spawn(work)
+
+
+class Module:
+    """A step of the pipeline. Subclass it, declare `name`, `help` and `parameters`, override what you need.
+
+    One instance lives as long as the server. `on_request` and `on_response` run for each message that the section's
+    `filter` lets through; leave out the one you don't need and it costs nothing.
+
+    Attributes:
+        name: as in the section header `[module::Name]`.
+        help: a paragraph for the configuration reference.
+        parameters: the section's parameters, `enabled` and `filter` aside.
+        enabled_by_default: the default of `enabled`.
+        default_filter: the default of `filter`.
+        position: the name of the module it runs before, for modules that are not flexipy's own; empty: last
+            before Forward.
+        methods: requests of other methods pass by without a call; None for all.
+    """
+
+    name: ClassVar[str] = ""
+    help: ClassVar[str] = ""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    enabled_by_default: ClassVar[bool] = False
+    default_filter: ClassVar[str] = ""
+    position: ClassVar[str] = ""
+    methods: ClassVar[frozenset[bytes] | None] = None
+
+    def __init__(self, context: ModuleContext) -> None:
+        self.context = context
+
+    def provide(self) -> None:
+        """Called first, in pipeline order: make the services that other modules require."""
+
+    async def start(self) -> None:
+        """Called before the first message, when every module has provided its services.
+
+        Raises:
+            ModuleError: the configuration makes it impossible.
+        """
+
+    async def stop(self) -> None:
+        """Called when the server leaves; no message comes after it."""
+
+    def reload(self) -> list[str]:
+        """Read files and reloadable parameters anew (SIGHUP). On a fault keep the old state.
+
+        Returns:
+            What is wrong, a line each.
+        """
+        return []
+
+    def admit(self, flow: Flow, now: float) -> bool:
+        """Whether bytes that came on a flow shall be looked at, before they are even parsed."""
+        return True
+
+    def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
+        """A request. Return None to let it go on (or after answering it), or an awaitable to hold it until done."""
+        return None
+
+    def on_response(self, event: ResponseEvent) -> None:
+        """A response on its way back to the caller."""
+
+
+def overrides(module: Module, method: str) -> bool:
+    """Whether a module's class has its own version of one of `Module`'s methods."""
+    return getattr(type(module), method) is not getattr(Module, method)
+
+
+def section_of(module: type[Module]) -> Section:
+    """The configuration section that a module class declares."""
+    from flexipy.config.schema import module_section
+
+    return module_section(module.name, module.help, module.enabled_by_default, module.default_filter, module.parameters)

@@ -1,0 +1,42 @@
+"""The order in which modules see requests; Flexisip's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from flexipy.proxy.module import Module
+
+ORDER: Final = (
+    "DoSProtection",
+    "SanityChecker",
+    "GarbageIn",
+    "Capabilities",
+    "NatHelper",
+    "Authentication",
+    "AuthTrustedHosts",
+    "Authorization",
+    "Redirect",
+    "RegEvent",
+    "GatewayAdapter",
+    "Presence",
+    "Registrar",
+    "StatisticsCollector",
+    "ContactRouteInserter",
+    "Router",
+    "PushNotification",
+    "LoadBalancer",
+    "MediaRelay",
+    "Transcoder",
+    "Forward",
+)
+
+
+def in_order(modules: Iterable[type[Module]]) -> list[type[Module]]:
+    """Module classes in pipeline order; those of other packages stand before the one their `position` names."""
+    found = {module.name: module for module in modules}
+    names: list[str] = [name for name in ORDER if name in found]
+    for name in sorted(found.keys() - set(ORDER)):
+        wanted = found[name].position or "Forward"
+        names.insert(names.index(wanted) if wanted in names else len(names), name)
+    return [found[name] for name in names]

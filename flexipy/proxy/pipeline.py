@@ -1,0 +1,147 @@
+"""The chain of modules that each request and response passes, in order.
+
+Synchronous until a module must wait: `on_request` returns None to go on; only one that waits returns an awaitable.
+A future costs no task: the pipeline goes on in its callback. A coroutine gets one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from flexipy.proxy.events import EventState, RequestEvent, ResponseEvent
+from flexipy.proxy.module import Module, overrides
+from flexipy.sip.errors import SipError
+
+if TYPE_CHECKING:
+    from flexipy.config.expression import Filter
+    from flexipy.proxy.agent import Agent
+
+    RequestStep = tuple[Callable[[RequestEvent], Awaitable[None] | None], Filter | None]
+    ResponseStep = tuple[Callable[[ResponseEvent], None], Filter | None]
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """The enabled modules in order, with the filters of their sections.
+
+    Args:
+        agent: owns the pipeline; keeps counters and background work.
+        modules: module and filter (None: every message), in order.
+    """
+
+    def __init__(self, agent: Agent, modules: Sequence[tuple[Module, Filter | None]]) -> None:
+        self.agent = agent
+        self.modules = [module for module, _ in modules]
+        self._filters = dict(modules)
+        # Which modules see a method never changes between a request and its branches, so a cursor fits both.
+        self._steps: dict[bytes, tuple[RequestStep, ...]] = {}
+        self._response_steps: tuple[ResponseStep, ...] = ()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Work out which modules see what; call again after a filter changed."""
+        self._steps.clear()
+        self._response_steps = tuple(
+            (module.on_response, self._filters[module]) for module in self.modules if overrides(module, "on_response")
+        )
+
+    def set_filter(self, module: Module, filter_: Filter | None) -> None:
+        """Replace one module's filter."""
+        self._filters[module] = filter_
+        self.prepare()
+
+    def _steps_for(self, method: bytes) -> tuple[RequestStep, ...]:
+        steps: list[RequestStep] = [
+            (module.on_request, self._filters[module])
+            for module in self.modules
+            if overrides(module, "on_request") and (module.methods is None or method in module.methods)
+        ]
+        found = tuple(steps)
+        if len(self._steps) < 64:  # strangers invent methods
+            self._steps[method] = found
+        return found
+
+    def run(self, event: RequestEvent) -> None:
+        """Take a request through the modules it has not seen yet."""
+        steps = self._steps.get(event.request.method)
+        if steps is None:
+            steps = self._steps_for(event.request.method)
+        cursor = event.cursor
+        count = len(steps)
+        try:
+            while cursor < count:
+                step = steps[cursor]
+                cursor += 1
+                filter_ = step[1]
+                if filter_ is not None and not filter_(event):
+                    continue
+                event.cursor = cursor
+                waiting = step[0](event)
+                if waiting is not None:
+                    self._suspend(event, waiting)
+                    return
+                if event.state:
+                    return
+        except SipError as error:
+            event.reply(error.status, str(error))
+            return
+        except Exception:
+            self._module_failed(event)
+            return
+        if event.branch is None:
+            event.reply(404)
+        else:
+            event.branch.answer_locally(event.response(404), event.now)
+
+    def _module_failed(self, event: RequestEvent) -> None:
+        self.agent.counters["module_failures"] += 1
+        logger.exception("%s: a module failed on %r", event.request.call_id, event.request)
+        if event.state != EventState.FINISHED:
+            event.reply(500)
+
+    def _suspend(self, event: RequestEvent, waiting: Awaitable[None]) -> None:
+        event.state = EventState.SUSPENDED
+        if event.branch is None:
+            event.server_transaction()  # retransmissions are absorbed while it waits
+        if inspect.iscoroutine(waiting):
+            future: asyncio.Future[None] = self.agent.spawn(waiting)
+        else:
+            future = asyncio.ensure_future(waiting)
+
+        def resume(done: asyncio.Future[None]) -> None:
+            self._resume(event, done)
+
+        future.add_done_callback(resume)
+
+    def _resume(self, event: RequestEvent, done: asyncio.Future[None]) -> None:
+        event.now = self.agent.clock()
+        error = None if done.cancelled() else done.exception()
+        if event.state != EventState.SUSPENDED:
+            return
+        if done.cancelled():
+            event.reply(503)
+        elif isinstance(error, SipError):
+            event.reply(error.status, str(error))
+        elif error is not None:
+            self.agent.counters["module_failures"] += 1
+            logger.error("%s: a module failed while waiting", event.request.call_id, exc_info=error)
+            event.reply(500)
+        else:
+            event.resume()
+
+    def run_response(self, event: ResponseEvent) -> None:
+        """Take a response through the modules."""
+        for handler, filter_ in self._response_steps:
+            if filter_ is None or filter_(event):
+                try:
+                    handler(event)
+                except SipError as error:
+                    logger.info("%s: response not edited: %s", event.response.call_id, error)
+                except Exception:
+                    self.agent.counters["module_failures"] += 1
+                    logger.exception("%s: a module failed on a response", event.response.call_id)

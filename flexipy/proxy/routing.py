@@ -1,0 +1,194 @@
+"""Via, Route, Record-Route, Max-Forwards and loops: what every proxy does to what passes (RFC 3261 section 16).
+
+Pure functions on messages; `Agent` and `Branch` call them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from random import getrandbits
+from typing import TYPE_CHECKING, Final
+
+from flexipy.sip import names as H
+from flexipy.sip.errors import HeaderError, SipError
+from flexipy.sip.headers import NameAddr, Via
+from flexipy.sip.message import Message, Request
+from flexipy.sip.params import find_param
+from flexipy.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from flexipy.transport.flow import Flow
+
+INSTANCE: Final = b"fx" + secrets.token_hex(4).encode()
+_BRANCH_PREFIX: Final = b"z9hG4bK" + INSTANCE
+_DIALOG_FORMING: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
+
+
+def split_top_via(message: Message) -> None:
+    """Give the topmost of several Via values on one line a line of its own."""
+    index = message.names.index(H.VIA)
+    line = message.lines[index]
+    if b"," in line:
+        first = message.pop_first_value(H.VIA)
+        if first is not None:
+            message.insert(index, H.VIA, b"Via: " + first)
+
+
+def stamp_via(request: Request, index: int, value: bytes, flow: Flow) -> int | None:
+    """Note in the topmost Via where the request really came from (RFC 3261 section 18.2.1, RFC 3581 section 4).
+
+    Args:
+        request: its line at `index` is replaced.
+        index: of the topmost Via line, which holds one value.
+        value: that value.
+        flow: where the request came from.
+
+    Returns:
+        None when responses go back to the source; else the port of the sent-by, for a client over UDP
+        that did not ask for rport.
+
+    Raises:
+        HeaderError: no Via can be read there.
+    """
+    if value.endswith(b";rport"):
+        request.lines[index] = b"Via: " + value[:-6] + flow.via_stamp
+        return None
+    rport = value.find(b";rport;")
+    if rport > 0:
+        request.lines[index] = b"Via: " + value[:rport] + flow.via_stamp + value[rport + 6 :]
+        return None
+    via = Via.parse(value)
+    ip, port = flow.remote
+    stamp = b"" if via.host == ip or "received" in via.params else b";received=" + ip.encode()
+    asked = "rport" in via.params
+    if asked:
+        kept = b";".join(piece for piece in value.split(b";") if not _is_param(piece, (b"rport", b"received")))
+        request.lines[index] = b"Via: " + kept + flow.via_stamp
+    elif stamp:
+        request.lines[index] = b"Via: " + value + stamp
+    sent_by = via.port or (5061 if flow.secure else 5060)
+    return None if asked or flow.reliable or sent_by == port else sent_by
+
+
+def _is_param(piece: bytes, names: tuple[bytes, ...]) -> bool:
+    return piece.partition(b"=")[0].strip().lower() in names
+
+
+def sent_by_of(value: bytes) -> bytes:
+    """The sent-by of a Via value, as written.
+
+    Raises:
+        HeaderError: there is none.
+    """
+    sent_by = value.partition(b";")[0].rstrip().rpartition(b" ")[2]
+    if not sent_by:
+        raise HeaderError("bad Via")
+    return sent_by
+
+
+def first_route(request: Request) -> bytes | None:
+    """The URI bytes of the topmost Route, None where there is none.
+
+    Raises:
+        HeaderError: a Route that cannot be read.
+    """
+    names = request.names
+    if H.ROUTE not in names:
+        return None
+    line = request.lines[names.index(H.ROUTE)]
+    start = line.find(b"<")
+    end = line.find(b">", start)
+    if start < 0 or end < 0 or b'"' in line:
+        return NameAddr.parse(request.get_all(H.ROUTE)[0]).uri_raw
+    return line[start + 1 : end]
+
+
+def next_hop(request: Request) -> SipUri:
+    """Where a request goes next: its topmost Route, or else its request URI (RFC 3261 section 16.6 item 7).
+
+    Raises:
+        UriError: not a SIP URI.
+    """
+    route = first_route(request)
+    return SipUri.parse(request.uri_raw if route is None else route)
+
+
+def decrement_max_forwards(request: Request) -> None:
+    """Count the hop (RFC 3261 section 16.6 item 3); a request without Max-Forwards gets 70.
+
+    Raises:
+        SipError: 483, it may go no further; or 400, not a number.
+    """
+    names = request.names
+    if H.MAX_FORWARDS not in names:
+        request.append(H.MAX_FORWARDS, b"Max-Forwards: 70")
+        return
+    index = names.index(H.MAX_FORWARDS)
+    text = request.lines[index].partition(b":")[2].strip()
+    if not text.isdigit() or len(text) > 9:
+        raise HeaderError("bad Max-Forwards")
+    left = int(text)
+    if left == 0:
+        raise SipError("Too Many Hops", 483)
+    request.lines[index] = b"Max-Forwards: %d" % (min(left, 255) - 1)
+
+
+def loop_mark(received_uri: bytes, request: Request) -> bytes:
+    """What the routing of a request depends on, as eight hex digits (RFC 5393 section 4.2.2)."""
+    route = first_route(request)
+    return b"%08x" % (hash((received_uri, route)) & 0xFFFFFFFF)
+
+
+def new_branch(mark: bytes) -> bytes:
+    """A branch parameter of our own: magic cookie, this process, 64 random bits, the loop mark."""
+    return b"%b%016x.%b" % (_BRANCH_PREFIX, getrandbits(64), mark)
+
+
+def passed_here_before(request: Request, mark: bytes) -> bool:
+    """Whether the request came through this process with the same routing already (RFC 5393 section 4.2.1)."""
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name == H.VIA and INSTANCE in line:
+            for value in line.partition(b":")[2].split(b","):
+                branch = find_param(value, b"branch")
+                if branch is not None and branch.startswith(_BRANCH_PREFIX) and branch.endswith(mark):
+                    return True
+    return False
+
+
+def forms_dialog(method: bytes) -> bool:
+    """Whether a request of that method can start a dialog, so that a proxy that wants to stay must say so now."""
+    return method in _DIALOG_FORMING
+
+
+def record_route_line(uri: bytes, token: bytes) -> bytes:
+    """A Record-Route header line of ours, with a flow token as user part where there is one."""
+    if not token:
+        return b"Record-Route: <" + uri + b">"
+    scheme, _, rest = uri.partition(b":")
+    return b"Record-Route: <" + scheme + b":" + token + b"@" + rest + b">"
+
+
+def compose(
+    request: Request, flow: Flow, branch: bytes, came_by: Flow | None, incoming_token: bytes, outgoing_token: bytes
+) -> bytes:
+    """The bytes of a request as it leaves: our Via and Record-Routes on top, everything else as it is.
+
+    Args:
+        request: left unchanged.
+        flow: it leaves by this one.
+        branch: for our Via.
+        came_by: the flow it came by, to record our route; None not to record any. Two routes are recorded where
+            the sides differ, the one toward the callee first (RFC 5658 section 3.3).
+        incoming_token: flow token for the caller's side, or empty.
+        outgoing_token: flow token for the callee's side, or empty.
+    """
+    parts = [request.method + b" " + request.uri_raw + b" SIP/2.0", flow.via_prefix + branch]
+    if came_by is not None:
+        ours, theirs = flow.record_route_uri, came_by.record_route_uri
+        parts.append(record_route_line(ours, outgoing_token))
+        if ours != theirs or incoming_token or outgoing_token:
+            parts.append(record_route_line(theirs, incoming_token))
+    parts += request.lines
+    parts.append(b"")
+    parts.append(request.body)
+    return b"\r\n".join(parts)

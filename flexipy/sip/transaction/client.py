@@ -1,0 +1,230 @@
+"""Client transactions: INVITE (RFC 3261 section 17.1.1, RFC 6026 section 7.2) and others (section 17.1.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from flexipy.sip import names as H
+from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.timers import Timed
+from flexipy.sip.transaction.states import LINGER, RETRANSMIT, TIMEOUT, Outlet, State
+
+if TYPE_CHECKING:
+    from flexipy.sip.transaction.layer import TransactionLayer
+
+
+class ClientUser(Protocol):
+    """Who sent a request: gets its responses."""
+
+    def on_client_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response that is no retransmission; every 2xx to INVITE counts as new."""
+
+    def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
+        """No final response in time (timers B and F)."""
+
+    def on_client_error(self, transaction: ClientTransaction, now: float) -> None:
+        """The flow failed before a final response."""
+
+
+class ClientTransaction(Timed):
+    """One request sent.
+
+    Attributes:
+        branch: the branch of our Via.
+        method: its method.
+        data: the request's bytes, kept for retransmission, ACK and CANCEL.
+        flow: where it was sent.
+        state: see `State`.
+        user: gets the responses; None once it let go.
+    """
+
+    __slots__ = ("_interval", "ack", "branch", "data", "flow", "layer", "method", "state", "user")
+
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        branch: bytes,
+        method: bytes,
+        data: bytes,
+        flow: Outlet,
+        user: ClientUser | None,
+    ) -> None:
+        self.epoch = 0
+        self.layer = layer
+        self.branch = branch
+        self.method = method
+        self.data = data
+        self.flow = flow
+        self.user = user
+        self.state = State.TRYING
+        self.ack: bytes | None = None
+        self._interval = 0.0
+
+    def start(self, now: float) -> bool:
+        """Send the request and start timers A/E and B/F.
+
+        Returns:
+            False when the flow refused it; the transaction is then gone and the user has not been called.
+        """
+        if not self.flow.send(self.data):
+            self.terminate()
+            return False
+        durations = self.layer.durations
+        timers = self.layer.timers
+        timers.set(durations.timeout, now, self, TIMEOUT)
+        if not self.flow.reliable:
+            self._interval = durations.t1
+            timers.set(durations.t1, now, self, RETRANSMIT)
+        return True
+
+    def receive(self, response: Response, now: float) -> None:
+        """A response that matched."""
+        if self.method == b"INVITE":
+            self._receive_invite(response, now)
+        else:
+            self._receive_other(response, now)
+
+    def _receive_invite(self, response: Response, now: float) -> None:
+        status = response.status
+        state = self.state
+        if status < 200:
+            if state <= State.PROCEEDING:
+                if state == State.TRYING:
+                    self.state = State.PROCEEDING
+                    self.epoch += 1  # A and B end; how long it may ring is the proxy's timer C
+                self._tell(response, now)
+        elif status < 300:
+            if state <= State.PROCEEDING:
+                self.state = State.ACCEPTED
+                self.epoch += 1
+                self.layer.timers.set(self.layer.durations.timeout, now, self, LINGER)  # timer M
+                self._tell(response, now)
+            elif state == State.ACCEPTED:
+                self._tell(response, now)
+        elif state <= State.PROCEEDING:
+            self._complete_invite(response, now)
+        elif state == State.COMPLETED and self.ack is not None:
+            self.flow.send(self.ack)
+
+    def _complete_invite(self, response: Response, now: float) -> None:
+        self.ack = ack_for(self.data, response)
+        self.flow.send(self.ack)
+        self.state = State.COMPLETED
+        self.epoch += 1
+        if not self.flow.reliable:
+            self.layer.timers.set(self.layer.durations.d, now, self, LINGER)  # timer D
+        user = self.user
+        if self.flow.reliable:
+            self.terminate()
+        if user is not None:
+            self.user = None
+            user.on_client_response(self, response, now)
+
+    def _receive_other(self, response: Response, now: float) -> None:
+        if self.state > State.PROCEEDING:
+            return
+        if response.status < 200:
+            self.state = State.PROCEEDING
+            self._tell(response, now)
+            return
+        self.state = State.COMPLETED
+        self.epoch += 1
+        user = self.user
+        self.user = None
+        if self.flow.reliable:
+            self.terminate()
+        else:
+            self.layer.timers.set(self.layer.durations.t4, now, self, LINGER)  # timer K
+        if user is not None:
+            user.on_client_response(self, response, now)
+
+    def _tell(self, response: Response, now: float) -> None:
+        if self.user is not None:
+            self.user.on_client_response(self, response, now)
+
+    def on_timer(self, kind: int, now: float) -> None:
+        """Timers A, B, D, E, F, K, M."""
+        if kind == RETRANSMIT:
+            self._retransmit(now)
+            return
+        user = self.user
+        self.terminate()
+        if kind == TIMEOUT and user is not None:
+            user.on_client_timeout(self, now)
+
+    def _retransmit(self, now: float) -> None:
+        durations = self.layer.durations
+        if not self.flow.send(self.data):
+            self.fail(now)
+            return
+        if self.method == b"INVITE":
+            self._interval *= 2
+        elif self.state == State.PROCEEDING:
+            self._interval = durations.t2
+        else:
+            self._interval = min(self._interval * 2, durations.t2)
+        if self._interval < durations.timeout:
+            self.layer.timers.set(self._interval, now, self, RETRANSMIT)
+
+    def fail(self, now: float) -> None:
+        """The flow broke: end, and tell the user when no final response had come."""
+        user = self.user
+        waiting = self.state <= State.PROCEEDING
+        self.terminate()
+        if waiting and user is not None:
+            user.on_client_error(self, now)
+
+    def give_up_after(self, seconds: float, now: float) -> None:
+        """End with a time-out unless a final response comes within that time (RFC 3261 section 9.1, 64*T1)."""
+        self.layer.timers.set(seconds, now, self, TIMEOUT)
+
+    def terminate(self) -> None:
+        """Leave the layer and let go of everything."""
+        self.state = State.TERMINATED
+        self.epoch += 1
+        self.layer.forget_client(self)
+        self.user = None
+        self.ack = None
+
+
+_ACK_COPIES: Final = frozenset((H.ROUTE, H.FROM, H.CALL_ID, H.MAX_FORWARDS))
+_CANCEL_COPIES: Final = frozenset((H.ROUTE, H.FROM, H.TO, H.CALL_ID, H.MAX_FORWARDS))
+
+
+def _derived(data: bytes, method: bytes, copies: frozenset[bytes]) -> Request:
+    original = parse(data)
+    assert isinstance(original, Request)
+    request = Request(method, original.uri_raw, [], [], b"")
+    request.append(H.VIA, b"Via: " + original.top_via_raw)
+    for name, line in zip(original.names, original.lines, strict=True):
+        if name in copies:
+            request.append(name, line)
+    number = original.require(H.CSEQ).split()[0]
+    request.append(H.CSEQ, b"CSeq: " + number + b" " + method)
+    request.append(H.CONTENT_LENGTH, b"Content-Length: 0")
+    return request
+
+
+def ack_for(data: bytes, response: Response) -> bytes:
+    """The ACK that a client transaction sends for a final response that is no 2xx (RFC 3261 section 17.1.1.3).
+
+    Args:
+        data: the INVITE as sent.
+        response: gives the To with its tag.
+    """
+    ack = _derived(data, b"ACK", _ACK_COPIES)
+    ack.insert(len(ack.names) - 2, H.TO, b"To: " + response.require(H.TO))
+    return bytes(ack)
+
+
+def cancel_for(data: bytes, reason: bytes | None = None) -> bytes:
+    """The CANCEL for a request as sent (RFC 3261 section 9.1).
+
+    Args:
+        data: the INVITE as sent.
+        reason: a Reason header's value to put in (RFC 3326).
+    """
+    cancel = _derived(data, b"CANCEL", _CANCEL_COPIES)
+    if reason:
+        cancel.append(H.REASON, b"Reason: " + reason)
+    return bytes(cancel)

@@ -1,0 +1,46 @@
+"""What client and server transactions share: states, timer names, durations, the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Protocol
+
+
+class State(IntEnum):
+    """States of RFC 3261 figures 5 to 8 with RFC 6026's Accepted; Calling and Trying share a place."""
+
+    TRYING = 0
+    PROCEEDING = 1
+    COMPLETED = 2
+    CONFIRMED = 3
+    ACCEPTED = 4
+    TERMINATED = 5
+
+
+# Timer kinds; the letters of RFC 3261 table 4 and RFC 6026.
+RETRANSMIT: Final = 1  # A, E, G
+TIMEOUT: Final = 2  # B, F, H
+LINGER: Final = 3  # D, I, J, K, L, M: absorb retransmissions, then end
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """The base durations in seconds (RFC 3261 table 4)."""
+
+    t1: float = 0.5
+    t2: float = 4.0
+    t4: float = 5.0
+    timeout: float = 32.0  # 64*T1: timers B, F, H, J, L, M
+    d: float = 32.0  # wait for retransmitted final responses
+
+
+class Outlet(Protocol):
+    """Where a transaction sends: what it needs of a transport flow."""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport itself retransmits."""
+
+    def send(self, data: bytes) -> bool:
+        """Send; False when the flow failed."""

@@ -1,0 +1,20 @@
+"""What every part of the transport room shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flexipy.transport.counters import Counters
+from flexipy.transport.flow import Flow
+from flexipy.transport.options import TransportOptions
+
+OnMessage = Callable[[bytes, Flow, float], None]
+"""Called with the bytes of one message, its flow, and time.monotonic() of the wake-up that brought it."""
+
+
+@dataclass(slots=True)
+class TransportContext:
+    """Handed to each listener and connection by `Transports`."""
+
+    on_message: OnMessage
+    options: TransportOptions
+    counters: Counters = field(default_factory=Counters)

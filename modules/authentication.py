@@ -1,0 +1,352 @@
+"""Authentication: who asks must prove it, by digest (RFC 3261 section 22, RFC 8760) or by a client certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import time
+from typing import Final
+
+from flexipy.auth.account import Account
+from flexipy.auth.directory import AccountDirectory
+from flexipy.auth.file_credentials import FileCredentials
+from flexipy.auth.throttle import GuessThrottle, Limit
+from flexipy.proxy.api import (
+    Module,
+    ModuleContext,
+    ModuleError,
+    RequestEvent,
+    SipUri,
+    boolean,
+    duration,
+    enum,
+    integer,
+    string,
+    string_list,
+)
+from flexipy.sip import names as H
+from flexipy.sip.digest import (
+    ALGORITHMS,
+    Authorization,
+    Challenge,
+    Freshness,
+    NonceSource,
+    parse_authorization,
+    verify,
+)
+from flexipy.sip.errors import HeaderError
+from flexipy.sip.uri import scheme_of, unescape
+
+_UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
+
+
+class Authentication(Module):
+    """Challenge and check."""
+
+    name = "Authentication"
+    help = (
+        "Lets only people with an account use the server: challenges each request and checks the answer against the "
+        "password file, or accepts a TLS client certificate."
+    )
+    parameters = (
+        string_list(
+            "trusted-hosts",
+            "",
+            "Addresses whose requests are not challenged.",
+        ),
+        string_list(
+            "auth-domains",
+            "localhost",
+            "Domains whose users are authenticated here; `*` for every domain. Requests from others are refused.",
+        ),
+        string_list(
+            "available-algorithms",
+            "MD5",
+            "Digest algorithms to offer, each in a challenge of its own, where the account has a hash for it.",
+            ("MD5", "SHA-256"),
+        ),
+        boolean("disable-qop-auth", "false", "Offer no `qop`, for clients too old to know it."),
+        boolean("no-403", "false", "Answer a wrong password with a new challenge instead of 403."),
+        duration("nonce-expires", "3600", "How long the answer to a challenge may be used again."),
+        string("realm", "", "The realm to name in challenges; empty for the domain of the From header."),
+        string(
+            "realm-regex",
+            "",
+            "Regular expression whose first group (or whole match), found in the From domain, is the realm.",
+        ),
+        boolean(
+            "reject-wrong-client-certificates",
+            "false",
+            "Refuse a client certificate that does not fit the request, instead of asking for a password.",
+        ),
+        string(
+            "tls-client-certificate-required-subject",
+            "",
+            "Regular expression that a name in the client certificate must match.",
+            aliases=("tls-client-certificate-required-subjects",),
+        ),
+        boolean(
+            "trust-domain-certificates",
+            "false",
+            "A client certificate for a domain speaks for all users of that domain.",
+        ),
+        boolean(
+            "new-auth-on-407",
+            "false",
+            "Add a challenge of our own to a 407 that comes back from another proxy.",
+            implemented=False,
+        ),
+        enum("db-implementation", "file", "Where accounts are: `file`.", ("file",)),
+        duration("cache-expire", "1800", "How often the password file is looked at for changes, at the latest."),
+        string(
+            "file-path",
+            "",
+            "The password file; see `flexipy passwd`.",
+            aliases=("datasource",),
+            reloadable=True,
+        ),
+        duration(
+            "guess-period",
+            "300",
+            "Wrong passwords are counted over this time, for each account and each address they come from.",
+        ),
+        integer(
+            "guess-limit",
+            "10",
+            "Wrong passwords that a user may send from one address in that time (and different users from one address, "
+            "or addresses for one user) before more are refused unheard; 0 for no limit.",
+            minimum=0,
+        ),
+    )
+
+    def __init__(self, context: ModuleContext) -> None:
+        super().__init__(context)
+        values = context.values
+        self._domains = frozenset(name.lower() for name in values.strings("auth-domains"))
+        self._any_domain = "*" in self._domains
+        # Stronger first: a client takes the first one that it knows (RFC 8760 section 2.4).
+        offered = {name.upper() for name in values.strings("available-algorithms")}
+        self._algorithms = tuple(name for name in ("SHA-256", "MD5") if name in offered and name in ALGORITHMS)
+        self._qop = () if values.boolean("disable-qop-auth") else ("auth",)
+        self._no_403 = values.boolean("no-403")
+        self._realm = values.string("realm")
+        self._realm_regex = self._pattern("realm-regex")
+        self._subject = self._pattern("tls-client-certificate-required-subject")
+        self._reject_certificates = values.boolean("reject-wrong-client-certificates")
+        self._trust_domains = values.boolean("trust-domain-certificates")
+        self._trusted = self._networks(values.strings("trusted-hosts"))
+        self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
+        limit = values.integer("guess-limit")
+        period = values.seconds("guess-period")
+        self._throttle: GuessThrottle | None = None
+        if limit:
+            each = Limit(limit, period, period)
+            self._throttle = GuessThrottle(each, each, each)
+        name = values.string("file-path")
+        if not name:
+            raise ModuleError("[module::Authentication] file-path: name the password file (see 'flexipy passwd --help')")
+        self._accounts = FileCredentials(context.file(name), tuple(self._domains))
+
+    def _pattern(self, parameter: str) -> re.Pattern[str] | None:
+        text = self.context.values.string(parameter)
+        try:
+            return re.compile(text) if text else None
+        except re.error as error:
+            raise ModuleError(f"[module::Authentication] {parameter}: '{text}': {error}") from error
+
+    @staticmethod
+    def _networks(texts: list[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        try:
+            return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+        except ValueError as error:
+            raise ModuleError(f"[module::Authentication] trusted-hosts: {error}") from error
+
+    def _secret(self) -> bytes:
+        """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
+        try:
+            path = self.context.state_file("nonce-secret")
+            if not path.exists():
+                path.touch(0o600)
+                path.write_bytes(secrets.token_bytes(32))
+            return path.read_bytes()
+        except OSError:
+            return secrets.token_bytes(32)
+
+    def provide(self) -> None:
+        """Offer the list of who exists."""
+        self.context.provide(AccountDirectory, AccountDirectory(self._exists))
+        if self._throttle is not None:
+            self.context.provide(GuessThrottle, self._throttle)
+
+    async def start(self) -> None:
+        """Read the accounts."""
+        self._look_at_file()
+        self.context.every(1.0, self._look_at_file)
+
+    def reload(self) -> list[str]:
+        """Read the accounts anew; a file with mistakes leaves the old ones in force."""
+        return [str(problem) for problem in self._accounts.reload(time.monotonic() + 1.0)]
+
+    def _look_at_file(self) -> None:
+        for problem in self._accounts.reload(time.monotonic()):
+            self.context.logger.warning("%s", problem)
+
+    def _exists(self, user: str, domain: str) -> bool:
+        return self._accounts.lookup(user, domain) is not None
+
+    # --- requests ----------------------------------------------------------------------------------------
+
+    def on_request(self, event: RequestEvent) -> None:
+        """Let it pass, challenge it or refuse it."""
+        request = event.request
+        method = request.method
+        if method in _UNCHALLENGED or event.trusted or (method == b"BYE" and request.in_dialog):
+            return
+        if self._trusted and self._comes_from_trusted(event):
+            return
+        sender = request.from_
+        if scheme_of(sender.uri_raw) not in ("sip", "sips"):
+            event.reply(403, "Domain forbidden")
+            return
+        uri = sender.uri
+        if event.flow.peer_names and self._by_certificate(event, uri):
+            return
+        if not self._any_domain and uri.host not in self._domains:
+            self.context.counters["foreign_domain_refused"] += 1
+            event.reply(403, "Domain forbidden")
+            return
+        self._by_digest(event, uri)
+
+    def _comes_from_trusted(self, event: RequestEvent) -> bool:
+        address = ipaddress.ip_address(event.flow.remote[0])
+        return any(address in network for network in self._trusted)
+
+    def _by_certificate(self, event: RequestEvent, sender: SipUri) -> bool:
+        """Whether the request was settled by the client's certificate, for better or worse."""
+        names = {name.lower().removeprefix("sip:") for name in event.flow.peer_names}
+        fits = sender.aor.lower() in names or (self._trust_domains and sender.host in names)
+        if fits and self._subject is not None:
+            fits = any(self._subject.search(name) for name in event.flow.peer_names)
+        if fits:
+            event.identity = sender.aor
+            return True
+        if self._reject_certificates:
+            event.reply(403, "Bad credentials")
+            return True
+        return False
+
+    def _by_digest(self, event: RequestEvent, sender: SipUri) -> None:
+        request = event.request
+        realm = self._realm_for(sender.host)
+        header = H.AUTHORIZATION if request.method == b"REGISTER" else H.PROXY_AUTHORIZATION
+        found = self._credentials(event, header, realm)
+        if found is None:
+            self._challenge(event, realm, self._account(sender), stale=False)
+            return
+        index, credentials = found
+        now = time.time()
+        wait = 0.0
+        if self._throttle is not None:
+            wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
+        if wait > 0:
+            self.context.counters["guesses_refused"] += 1
+            event.reply(403, "Too many wrong passwords", (("Retry-After", str(int(wait) + 1)),))
+            return
+        account = self._account_for(sender, credentials)
+        known = None if account is None else account.ha1(credentials.algorithm, realm)
+        freshness = self._nonces.validate(credentials.nonce, now)
+        if known is None or not verify(credentials, known, request.method.decode("ascii", "replace")):
+            self._wrong(event, realm, account, credentials, sender, freshness, now)
+            return
+        if freshness is Freshness.FRESH:
+            freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        if freshness is not Freshness.FRESH:
+            self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
+            return
+        if self._throttle is not None:
+            self._throttle.succeeded(event.flow.remote[0], sender.aor)
+        self._passed(event, sender, index)
+
+    def _realm_for(self, domain: str) -> str:
+        if self._realm:
+            return self._realm
+        if self._realm_regex is not None:
+            match = self._realm_regex.search(domain)
+            if match is not None:
+                return match.group(1) if match.re.groups and match.group(1) else match.group(0)
+        return domain
+
+    def _credentials(self, event: RequestEvent, header: bytes, realm: str) -> tuple[int, Authorization] | None:
+        """The credentials for our realm and where they stand; None where there are none that we can use."""
+        request = event.request
+        names = request.names
+        if header not in names:
+            return None
+        for index, name in enumerate(names):
+            if name is not header:
+                continue
+            try:
+                credentials = parse_authorization(request.lines[index].partition(b":")[2])
+            except HeaderError:
+                continue
+            if credentials.realm == realm and credentials.algorithm.removesuffix("-SESS") in self._algorithms:
+                return index, credentials
+        return None
+
+    def _account(self, sender: SipUri) -> Account | None:
+        return None if sender.user is None else self._accounts.lookup(unescape(sender.user), sender.host)
+
+    def _account_for(self, sender: SipUri, credentials: Authorization) -> Account | None:
+        """The account of the From header, if the credentials speak for it."""
+        account = self._account(sender)
+        if account is None or credentials.username not in (account.user, account.auth_id):
+            return None
+        return account
+
+    def _wrong(
+        self,
+        event: RequestEvent,
+        realm: str,
+        account: Account | None,
+        credentials: Authorization,
+        sender: SipUri,
+        freshness: Freshness,
+        now: float,
+    ) -> None:
+        if freshness is not Freshness.FRESH:
+            # An old answer says nothing about the password: ask again.
+            self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
+            return
+        self.context.counters["wrong_passwords"] += 1
+        if self._throttle is not None:
+            self._throttle.failed(event.flow.remote[0], sender.aor, now)
+        self.context.logger.info("wrong password for %s from %s", sender.aor, event.flow.remote)
+        if self._no_403:
+            self._challenge(event, realm, account, stale=False)
+        else:
+            event.reply(403, "Forbidden")
+
+    def _passed(self, event: RequestEvent, sender: SipUri, index: int) -> None:
+        request = event.request
+        event.identity = sender.aor
+        if request.method == b"REGISTER" and request.to.uri.aor != sender.aor:
+            event.reply(403, "Registration for somebody else")
+            return
+        # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
+        del request.names[index]
+        del request.lines[index]
+
+    def _challenge(self, event: RequestEvent, realm: str, account: Account | None, stale: bool) -> None:
+        register = event.request.method == b"REGISTER"
+        response = event.response(401 if register else 407)
+        name, title = (
+            (H.WWW_AUTHENTICATE, b"WWW-Authenticate: ") if register else (H.PROXY_AUTHENTICATE, b"Proxy-Authenticate: ")
+        )
+        nonce = self._nonces.make(time.time())
+        for algorithm in self._algorithms:
+            # An account that does not exist gets every challenge, as one with a clear-text password does.
+            if account is None or account.ha1(algorithm, realm) is not None:
+                challenge = Challenge(realm, nonce, algorithm, self._qop, stale)
+                response.append(name, title + bytes(challenge))
+        event.send_stateless(response)

@@ -1,0 +1,191 @@
+"""Forward: the last step, which sends a request on its way.
+
+The next hop is the topmost Route, else the routes file's, else the request URI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexipy.proxy.api import Module, ModuleContext, ModuleError, RequestEvent, boolean, enum, string, string_list
+from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
+from flexipy.sip.params import encode
+from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """One line of the routes file: requests to a domain go to a next hop.
+
+    Attributes:
+        pattern: a domain, `*.domain` for those below it, or `*`.
+        next_hop: where to; None leaves the request URI in charge.
+    """
+
+    pattern: str
+    next_hop: SipUri | None
+
+    def matches(self, host: str) -> bool:
+        """Whether a request for this host takes the route."""
+        if self.pattern == "*":
+            return True
+        if self.pattern.startswith("*."):
+            return host.endswith(self.pattern[1:])
+        return host == self.pattern
+
+
+def parse_routes(text: str, filename: str) -> tuple[list[StaticRoute], list[str]]:
+    """Read a routes file: a line each, `<sip:next-hop> domain`, `#` for comments; later lines don't override earlier.
+
+    Returns:
+        The routes of the good lines, and a line for each mistake.
+    """
+    routes: list[StaticRoute] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        where = f"{filename}:{number}"
+        if len(words) != 2:
+            problems.append(f"{where}: expected '<sip:next-hop> domain', found '{line.strip()[:60]}'")
+            continue
+        target, pattern = words
+        try:
+            routes.append(StaticRoute(_pattern(pattern), _next_hop(target)))
+        except SipError as error:
+            problems.append(f"{where}: {error} in '{line.strip()[:60]}'")
+    return routes, problems
+
+
+def _pattern(text: str) -> str:
+    if text in ("*", "default"):
+        return "*"
+    host, _ = parse_host_port(text.removeprefix("*."))
+    return f"*.{host}" if text.startswith("*.") else host
+
+
+def _next_hop(text: str) -> SipUri | None:
+    text = text.removeprefix("<").removesuffix(">")
+    return None if text == "*" else SipUri.parse(encode(text))
+
+
+class Forward(Module):
+    """Send requests on."""
+
+    name = "Forward"
+    help = (
+        "Sends each request that no module answered to its next hop: the topmost Route header, a route of the routes "
+        "file, or the address in the request line."
+    )
+    enabled_by_default = True
+    parameters = (
+        string(
+            "routes-config-path",
+            "",
+            "A file with a route on each line, `<sip:next-hop> domain`: requests for the domain (`*.domain` for those "
+            "below it, `*` for all) go to the next hop.",
+            aliases=("route", "routes"),
+            reloadable=True,
+        ),
+        boolean("add-path", "true", "Put a Path header on REGISTER requests that are sent on (RFC 3327)."),
+        enum(
+            "default-transport",
+            "udp",
+            "Transport toward addresses that name none and are found without DNS records telling better.",
+            ("udp", "tcp", "tls"),
+        ),
+        string_list(
+            "params-to-remove",
+            "pn-tok pn-type app-id pn-msg-str pn-call-str pn-call-snd pn-msg-snd pn-timeout pn-silent "
+            "pn-provider pn-prid pn-param",
+            "Parameters taken off the request URI and Contact before the request leaves: what a device told this "
+            "server alone, push tokens first of all.",
+        ),
+    )
+
+    def __init__(self, context: ModuleContext) -> None:
+        super().__init__(context)
+        values = context.values
+        self._unwanted = frozenset(name.lower() for name in values.strings("params-to-remove"))
+        self._unwanted_bytes = tuple(sorted(encode(name) for name in self._unwanted))
+        self._has_push = b"pn-" if any(name.startswith("pn-") for name in self._unwanted) else b""
+        self._add_path = values.boolean("add-path")
+        transport = values.string("default-transport")
+        self._default_transport = "" if transport == "udp" else transport
+        self._routes: list[StaticRoute] = []
+        name = values.string("routes-config-path")
+        self._routes_file = context.file(name) if name else None
+
+    async def start(self) -> None:
+        """Read the routes file."""
+        problems = self.reload()
+        if problems:
+            raise ModuleError("\n".join(problems))
+
+    def reload(self) -> list[str]:
+        """Read the routes file anew; with mistakes in it the old routes stay."""
+        if self._routes_file is None:
+            return []
+        try:
+            text = Path(self._routes_file).read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            return [f"{self._routes_file}: cannot read the routes: {error}"]
+        routes, problems = parse_routes(text, str(self._routes_file))
+        if not problems:
+            self._routes = routes
+        return problems
+
+    def on_request(self, event: RequestEvent) -> None:
+        """Send it on."""
+        request = event.request
+        names = request.names
+        if self._unwanted:
+            self._remove_params(event)
+        if request.method == b"REGISTER" and self._add_path:
+            self._put_path(event)
+        if H.ROUTE in names or event.route_token or not (self._routes or self._default_transport):
+            event.forward()
+            return
+        event.forward(self._static_next_hop(request.uri))
+
+    def _static_next_hop(self, uri: SipUri) -> SipUri:
+        for route in self._routes:
+            if route.matches(uri.host):
+                return route.next_hop or uri
+        if self._default_transport and "transport" not in uri.params and not uri.secure:
+            return uri.with_params(transport=self._default_transport)
+        return uri
+
+    def _remove_params(self, event: RequestEvent) -> None:
+        request = event.request
+        raw = request.uri_raw
+        if b";" in raw and self._mentions(raw) and scheme_of(raw) in ("sip", "sips"):
+            request.uri_raw = request.uri.without_params(self._unwanted).raw
+        if H.CONTACT not in request.names:
+            return
+        line = request.lines[request.names.index(H.CONTACT)]
+        if not self._mentions(line) or request.method == b"REGISTER":
+            return
+        for contact in request.contacts():
+            if scheme_of(contact.uri_raw) not in ("sip", "sips"):
+                continue
+            contact.uri_raw = contact.uri.without_params(self._unwanted).raw
+            request.set(H.CONTACT, b"Contact: " + bytes(contact))
+            return
+
+    def _mentions(self, raw: bytes) -> bool:
+        if self._has_push and (b"pn-" in raw or b"app-id" in raw):
+            return True
+        return any(name in raw for name in self._unwanted_bytes)
+
+    def _put_path(self, event: RequestEvent) -> None:
+        flow = event.flow
+        token = event.incoming_token
+        scheme, _, rest = flow.record_route_uri.partition(b":")
+        uri = scheme + b":" + (token + b"@" if token else b"") + rest + (b";ob" if token else b"")
+        request = event.request
+        index = request.names.index(H.PATH) if H.PATH in request.names else len(request.names)
+        request.insert(index, H.PATH, b"Path: <" + uri + b">")

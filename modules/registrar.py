@@ -1,0 +1,324 @@
+"""Registrar: answers REGISTER for the managed domains (RFC 3261 section 10, RFC 3327, RFC 5626, RFC 5627).
+
+The rules are in `flexipy.registrar`; here they meet SIP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Final
+
+from flexipy.proxy.api import (
+    Module,
+    ModuleContext,
+    ModuleError,
+    RequestEvent,
+    SipError,
+    SipUri,
+    boolean,
+    duration,
+    enum,
+    integer,
+    string,
+    string_list,
+)
+from flexipy.registrar.binding import Binding
+from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.journal import Journal, JournalError
+from flexipy.registrar.registrar import Registrar
+from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.static_records import parse
+from flexipy.registrar.stores.memory import MemoryStore
+from flexipy.sip import names as H
+from flexipy.sip.headers import NameAddr, parse_seconds
+from flexipy.sip.message import unfold
+from flexipy.sip.params import encode
+
+_SUPPORTED: Final = b"Supported: path, outbound, gruu"
+
+
+class RegistrarModule(Module):
+    """The registrar's face in the pipeline."""
+
+    name = "Registrar"
+    help = (
+        "Answers REGISTER requests for the domains of this server: keeps which device is reachable where, gives "
+        "devices their GRUU, and holds the static routes."
+    )
+    enabled_by_default = True
+    methods = frozenset((b"REGISTER",))
+    parameters = (
+        string_list(
+            "reg-domains",
+            "localhost",
+            "The domains this server is the registrar of; `*` for any domain.",
+            aliases=("reg-domain",),
+        ),
+        boolean(
+            "reg-on-response",
+            "false",
+            "Register only once a proxy behind has answered 200 to the REGISTER.",
+            implemented=False,
+        ),
+        integer("max-contacts-by-aor", "12", "Devices kept for one address; one more drops the oldest.", minimum=1),
+        integer("max-contacts-per-registration", "12", "Contacts that one REGISTER may carry.", minimum=1),
+        string_list(
+            "unique-id-parameters",
+            "+sip.instance pn-tok line",
+            "Contact parameters that name a device, the first one found counts; a device that registers again from "
+            "another address then takes its old place.",
+        ),
+        boolean("enable-gruu", "true", "Give devices that ask for it an address of their own (GRUU, RFC 5627)."),
+        duration("max-expires", "86400", "The longest registration granted.", aliases=("max-expires-duration",)),
+        duration("min-expires", "60", "The shortest registration granted; less is raised to it."),
+        duration("default-expires", "10min", "Granted to a REGISTER that asks for no duration."),
+        duration("force-expires", "0", "Granted whatever was asked for; 0 for off."),
+        boolean(
+            "reject-too-brief",
+            "false",
+            "Answer 423 with Min-Expires to a registration shorter than `min-expires`, instead of raising it.",
+        ),
+        string(
+            "static-records-file",
+            "",
+            "A file of addresses that are always reachable, `<sip:everyone@home> <sip:screen@home>, <sip:bob@there>` "
+            "on each line; `#` begins a comment.",
+            reloadable=True,
+        ),
+        duration("static-records-timeout", "600", "How often the file of static records is looked at again."),
+        enum(
+            "db-implementation",
+            "internal",
+            "Where registrations are kept: `internal` in memory with a journal on disk that survives restarts.",
+            ("internal", "redis"),
+        ),
+        string("redis-server-domain", "localhost", "Host of the Redis server.", implemented=False),
+        integer("redis-server-port", "6379", "Port of the Redis server.", implemented=False),
+        string("redis-auth-user", "", "User of the Redis server.", implemented=False),
+        string("redis-auth-password", "", "Password of the Redis server.", implemented=False),
+        duration("redis-slave-check-period", "60", "How often replicas are looked for.", implemented=False),
+        boolean("redis-use-slaves-as-backup", "true", "Use replicas when the master is gone.", implemented=False),
+        duration(
+            "redis-subscription-keep-alive-check-period",
+            "60",
+            "How often the Redis subscription is checked.",
+            implemented=False,
+        ),
+        string("service-route", "", "URIs for the Service-Route header of the 200 to a REGISTER (RFC 3608)."),
+        string(
+            "message-expires-param-name",
+            "message-expires",
+            "Contact parameter with the seconds for which a device still gets MESSAGEs after its registration lapsed.",
+        ),
+        integer(
+            "register-expire-randomizer-max",
+            "0",
+            "Shorten each granted duration by up to this percentage, so that devices don't refresh all at once.",
+            minimum=0,
+            maximum=100,
+        ),
+    )
+
+    def __init__(self, context: ModuleContext) -> None:
+        super().__init__(context)
+        values = context.values
+        if values.string("db-implementation") == "redis":
+            raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
+        self._domains = ManagedDomains(values.strings("reg-domains"))
+        self._journal: Journal | None = None
+        self._static_file = self._file("static-records-file")
+        self._static_stamp: tuple[int, int, int] | None = None
+        self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
+        self._store = MemoryStore()
+        self.registrar = Registrar(self._store, RegistrarOptions())
+
+    def _file(self, parameter: str) -> Path | None:
+        name = self.context.values.string(parameter)
+        return self.context.file(name) if name else None
+
+    def _options(self) -> RegistrarOptions:
+        values = self.context.values
+        return RegistrarOptions(
+            max_contacts_by_aor=values.integer("max-contacts-by-aor"),
+            max_contacts_per_registration=values.integer("max-contacts-per-registration"),
+            unique_id_parameters=tuple(name.lower() for name in values.strings("unique-id-parameters")),
+            enable_gruu=values.boolean("enable-gruu"),
+            max_expires=int(values.seconds("max-expires")),
+            min_expires=int(values.seconds("min-expires")),
+            default_expires=int(values.seconds("default-expires")),
+            force_expires=int(values.seconds("force-expires")),
+            reject_too_brief=values.boolean("reject-too-brief"),
+            message_expires_param_name=values.string("message-expires-param-name").lower(),
+            expire_randomizer_max=values.integer("register-expire-randomizer-max"),
+            gruu_secret=self._secret(),
+        )
+
+    def _secret(self) -> bytes:
+        """The key of temporary GRUUs, kept so that they stay valid over a restart."""
+        try:
+            path = self.context.state_file("gruu-secret")
+            if not path.exists():
+                path.touch(0o600)
+                path.write_bytes(secrets.token_bytes(32))
+            return path.read_bytes()
+        except OSError as error:
+            self.context.logger.warning("temporary GRUUs will not survive a restart: %s", error)
+            return secrets.token_bytes(32)
+
+    def provide(self) -> None:
+        """Open the store and offer the registrar to other modules."""
+        self._store = self._open_store()
+        self.registrar = Registrar(self._store, self._options())
+        self.context.provide(Registrar, self.registrar)
+        self.context.provide(ManagedDomains, self._domains)
+
+    def _open_store(self) -> MemoryStore:
+        """The store with what the last process left; without the journal a home still has its server."""
+        try:
+            journal = Journal(self.context.state_file("registrations.journal"))
+            records = journal.open(time.time())
+        except (OSError, JournalError) as error:
+            self.context.logger.warning("registrations will not survive a restart: %s", error)
+            return MemoryStore()
+        self._journal = journal
+        return MemoryStore(journal, records)
+
+    async def start(self) -> None:
+        """Read the static records and start the clocks."""
+        problems = self._load_static(strict=False)
+        for problem in problems:
+            self.context.logger.warning("%s", problem)
+        self.context.every(1.0, self._every_second)
+        if self._static_file is not None:
+            self.context.every(self.context.values.seconds("static-records-timeout"), self._look_at_static)
+
+    async def stop(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.sync()
+            self._journal.close()
+
+    def reload(self) -> list[str]:
+        """Read the static records anew."""
+        return self._load_static(strict=True)
+
+    def _every_second(self) -> None:
+        self.registrar.expire(time.time())
+        if self._journal is not None:
+            self._journal.step(self._store.records())
+            if self._journal.needs_sync:
+                self.context.spawn(asyncio.to_thread(self._journal.sync))
+
+    def _look_at_static(self) -> None:
+        assert self._static_file is not None
+        try:
+            status = self._static_file.stat()
+        except OSError as error:
+            self.context.logger.warning("static records: %s", error)
+            return
+        if (status.st_mtime_ns, status.st_size, status.st_ino) != self._static_stamp:
+            for problem in self._load_static(strict=True):
+                self.context.logger.warning("%s; the old static records stay", problem)
+
+    def _load_static(self, strict: bool) -> list[str]:
+        if self._static_file is None:
+            return []
+        try:
+            status = self._static_file.stat()
+            text = self._static_file.read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            return [f"{self._static_file}: cannot read the static records: {error}"]
+        records, problems = parse(text, str(self._static_file), self._key_of)
+        self._static_stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if not (strict and problems):
+            self.registrar.set_static_records(records, time.time())
+        return problems
+
+    def _key_of(self, aor: SipUri) -> str:
+        return self._domains.key(aor.user, aor.host, aor.aor)
+
+    # --- REGISTER ----------------------------------------------------------------------------------------
+
+    def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
+        """Answer it when its domain is ours."""
+        request = event.request
+        if not self._domains.manages(request.uri.host):
+            return None
+        if H.ROUTE in request.names:
+            return None  # it only passes here on its way to another hop
+        registration = self._registration(event)
+        try:
+            bindings = self.registrar.register(registration, time.time())
+        except RegistrationError as error:
+            self._refuse(event, error)
+            return None
+        if isinstance(bindings, list):
+            self._accept(event, registration, bindings)
+            return None
+        return self._accept_later(event, registration, bindings)
+
+    async def _accept_later(
+        self, event: RequestEvent, registration: Registration, waiting: Awaitable[list[Binding]]
+    ) -> None:
+        try:
+            self._accept(event, registration, await waiting)
+        except RegistrationError as error:
+            self._refuse(event, error)
+
+    def _registration(self, event: RequestEvent) -> Registration:
+        request = event.request
+        aor = request.to.uri
+        if not self._domains.manages(aor.host):
+            raise SipError("Not Found", 404)
+        contacts: list[NameAddr] = []
+        star = False
+        for raw in request.get_all(H.CONTACT):
+            if raw == b"*":
+                star = True
+            else:
+                contacts.append(NameAddr.parse(unfold(raw)))
+        supported = request.get(H.SUPPORTED) or b""
+        expires = request.get(H.EXPIRES)
+        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        return Registration(
+            self._domains.key(aor.user, aor.host, aor.aor),
+            aor,
+            contacts,
+            star,
+            None if expires is None else parse_seconds(expires),
+            request.call_id,
+            int(cseq) if cseq.isdigit() else request.cseq.number,
+            tuple(request.get_all(H.PATH)),
+            b"gruu" in supported,
+            b"outbound" in supported,
+            b"path" in supported,
+            request.get(H.USER_AGENT) or b"",
+            request.get(b"accept") or b"",
+            event.incoming_token,
+        )
+
+    def _accept(self, event: RequestEvent, registration: Registration, bindings: list[Binding]) -> None:
+        response = event.response(200)
+        lines, names = response.lines, response.names
+        for value in self.registrar.contact_values(registration, bindings, time.time()):
+            lines.append(b"Contact: " + value)
+            names.append(H.CONTACT)
+        response.append(H.SUPPORTED, _SUPPORTED)
+        if registration.path and registration.supports_path:
+            response.set_values(H.PATH, b"Path", list(registration.path))
+        if self._service_route:
+            response.set_values(H.SERVICE_ROUTE, b"Service-Route", [b"<" + uri + b">" for uri in self._service_route])
+        if any(binding.reg_id is not None for binding in bindings):
+            response.append(H.REQUIRE, b"Require: outbound")
+        event.send_response(response)
+
+    def _refuse(self, event: RequestEvent, error: RegistrationError) -> None:
+        self.context.counters["registrations_refused"] += 1
+        response = event.response(error.status, error.reason)
+        for name, value in error.headers:
+            response.append(H.canonical(name), name + b": " + value)
+        event.send_response(response)

@@ -1,0 +1,226 @@
+"""Router: sends a request for an address of ours to the devices registered under it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from typing import Final
+
+from flexipy.auth.directory import AccountDirectory
+from flexipy.proxy.api import (
+    BasicFork,
+    CallFork,
+    CallForkOptions,
+    Fork,
+    MessageFork,
+    MessageForkOptions,
+    Module,
+    ModuleContext,
+    ModuleError,
+    RequestEvent,
+    SipError,
+)
+from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.registrar import Registrar
+from flexipy.sip import names as H
+from flexipy.sip.headers import NameAddr
+from flexipy.sip.message import Request
+from flexipy.sip.params import encode
+from flexipy.sip.uri import SipUri, unescape
+
+from .late import LateDevices
+from .parameters import PARAMETERS
+from .targets import Destination, TargetFinder
+
+_X_TARGET_URIS: Final = b"x-target-uris"
+# A message of these types is worthless once it is late.
+_NOT_KEPT: Final = (b"im-iscomposing+xml", b"imdn+xml")
+
+
+class Router(Module):
+    """Fork requests for managed addresses."""
+
+    name = "Router"
+    help = (
+        "Looks the address of a request up among the registrations and static records and sends the request to every "
+        "device found: calls ring everywhere, messages reach each device, now or when it comes back."
+    )
+    enabled_by_default = True
+    parameters = PARAMETERS
+
+    def __init__(self, context: ModuleContext) -> None:
+        super().__init__(context)
+        values = context.values
+        self._calls = CallForkOptions(
+            values.boolean("fork-late"),
+            values.boolean("fork-no-global-decline"),
+            values.boolean("treat-decline-as-urgent"),
+            values.boolean("treat-all-as-urgent"),
+            values.seconds("call-fork-timeout"),
+            values.seconds("call-fork-urgent-timeout"),
+            values.seconds("call-fork-current-branches-timeout"),
+        )
+        self._messages = MessageForkOptions(
+            values.boolean("message-fork-late"),
+            values.seconds("message-accept-timeout"),
+            values.seconds("message-delivery-timeout"),
+        )
+        self._messages_now = MessageForkOptions(False, self._messages.accept_timeout, 0.0)
+        self._resolve_routes = values.boolean("resolve-routes")
+        self._parent_fallback = values.boolean("parent-domain-fallback")
+        self._fallback_filter = values.expression("fallback-route-filter")
+        self._fallback = _route("fallback-route", values.string("fallback-route"))
+        self._static_targets = [
+            uri for uri in (_route("static-targets", text) for text in values.strings("static-targets")) if uri
+        ]
+
+    def provide(self) -> None:
+        """Tell the registrar whether domains are folded into one."""
+        if self.context.values.boolean("use-global-domain"):
+            self.context.require(ManagedDomains).merged = "merged"
+
+    async def start(self) -> None:
+        """Get hold of the registrar."""
+        registrar = self.context.require(Registrar)
+        self._domains = self.context.require(ManagedDomains)
+        self._directory = self.context.optional(AccountDirectory)
+        self._targets = TargetFinder(registrar, self._domains)
+        self._late = LateDevices(self.context, registrar, self.context.agent.clock)
+
+    # --- which requests are ours -------------------------------------------------------------------------
+
+    def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
+        """Fork it when its address is ours; let everything else pass."""
+        request = event.request
+        names = request.names
+        if event.route_token or (H.ROUTE in names and not self._resolve_routes):
+            return None
+        method = request.method
+        if method == b"REGISTER":
+            return None
+        uri = request.uri
+        if not self._domains.manages(uri.host):
+            return None
+        if self._names_a_place(uri):
+            return None
+        if _X_TARGET_URIS in names:
+            return self._route_to_many(event)
+        found = self._targets.find(uri, time.time(), method == b"MESSAGE")
+        if isinstance(found, list):
+            self._route(event, uri, found)
+            return None
+        return self._route_later(event, uri, found)
+
+    def _names_a_place(self, uri: SipUri) -> bool:
+        # A contact at a managed host name (sip:bob@localhost:5072) is a place of its own, not an address of ours.
+        return uri.port is not None and not self.context.agent.port_is_ours(uri.port)
+
+    async def _route_later(self, event: RequestEvent, uri: SipUri, waiting: Awaitable[list[Destination]]) -> None:
+        self._route(event, uri, await waiting)
+
+    async def _route_to_many(self, event: RequestEvent) -> None:
+        found: dict[str, Destination] = {}
+        for raw in event.request.get_all(_X_TARGET_URIS):
+            uri = NameAddr.parse(raw).uri
+            if not self._domains.manages(uri.host):
+                found.setdefault(str(uri), Destination(str(uri), uri))
+                continue
+            result = self._targets.find(uri, time.time(), event.method == b"MESSAGE")
+            for destination in result if isinstance(result, list) else await result:
+                found.setdefault(destination.uid, destination)
+        event.request.remove(_X_TARGET_URIS)
+        self._route(event, event.request.uri, list(found.values()))
+
+    # --- forking -----------------------------------------------------------------------------------------
+
+    def _route(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
+        if event.finished:
+            return
+        if H.ROUTE in event.request.names and not destinations:
+            return
+        for target in self._static_targets:
+            destinations.append(Destination(str(target), target))
+        method = event.request.method
+        if method == b"ACK":
+            self._route_ack(event, destinations)
+        elif not destinations and not self._may_wait(event, uri):
+            self._unreachable(event, uri)
+        elif method == b"INVITE":
+            self._fork_call(event, uri, destinations)
+        elif method == b"MESSAGE":
+            self._fork_message(event, uri, destinations)
+        else:
+            self._send_all(BasicFork(event, self._targets.key(uri)), event, destinations)
+
+    def _route_ack(self, event: RequestEvent, destinations: list[Destination]) -> None:
+        # An ACK for a GRUU Contact in our domain: one device, no transaction.
+        if not destinations:
+            event.drop()
+            return
+        destination = destinations[0]
+        event.request = destination.request_from(event.request)
+        event.route_token = destination.flow_token
+        event.agent.strip_own_routes(event)
+
+    def _fork_call(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
+        event.agent.reply_trying(event)
+        key = self._targets.key(uri)
+        fork = CallFork(event, self._calls, key)
+        if self._calls.fork_late:
+            self._late.watch(fork, {key}, event.request, uri)
+        self._send_all(fork, event, destinations)
+
+    def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
+        key = self._targets.key(uri)
+        late = self._messages.fork_late and not _worthless_when_late(event.request)
+        fork = MessageFork(event, self._messages if late else self._messages_now, key)
+        if late:
+            self._late.watch(fork, {key}, event.request, uri)
+        self._send_all(fork, event, destinations)
+
+    def _send_all(self, fork: Fork, event: RequestEvent, destinations: list[Destination]) -> None:
+        original = event.request
+        for destination in destinations:
+            fork.add(destination.request_from(original), destination.uid, destination.q, destination.flow_token)
+        self.context.counters["branches"] += len(destinations)
+        fork.start(event.now)
+
+    # --- nobody there ------------------------------------------------------------------------------------
+
+    def _may_wait(self, event: RequestEvent, uri: SipUri) -> bool:
+        """Whether a request for somebody without a device may be kept until one registers."""
+        if event.method == b"MESSAGE":
+            late = self._messages.fork_late and not _worthless_when_late(event.request)
+        else:
+            late = event.method == b"INVITE" and self._calls.fork_late
+        return late and self._exists(uri)
+
+    def _exists(self, uri: SipUri) -> bool:
+        if self._directory is None or uri.user is None:
+            return False
+        return self._directory.exists(unescape(uri.user), uri.host)
+
+    def _unreachable(self, event: RequestEvent, uri: SipUri) -> None:
+        if self._fallback is not None and (self._fallback_filter is None or self._fallback_filter(event)):
+            event.request.insert(1, H.ROUTE, b"Route: <" + self._fallback.with_params(lr="").raw + b">")
+            return
+        if self._parent_fallback and uri.host.count(".") >= 2:
+            parent = uri.with_address(uri.host.partition(".")[2], uri.port)
+            event.request.uri_raw = parent.raw
+            return
+        self.context.counters["users_not_found"] += 1
+        event.reply(480 if self._exists(uri) else 404)
+
+
+def _worthless_when_late(request: Request) -> bool:
+    kind = request.get(H.CONTENT_TYPE) or b""
+    return any(name in kind for name in _NOT_KEPT)
+
+
+def _route(parameter: str, text: str) -> SipUri | None:
+    if not text:
+        return None
+    try:
+        return SipUri.parse(encode(text.strip("<>")))
+    except SipError as error:
+        raise ModuleError(f"[module::Router] {parameter}: '{text}' is not a SIP URI: {error}") from error
