@@ -59,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="flexipy passwd", description="Manage the accounts of a password file."
-    )
+    parser = argparse.ArgumentParser(prog="flexipy passwd", description="Manage the accounts of a password file.")
     parser.add_argument("file", type=Path, metavar="FILE", help="the password file; `add` makes it")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, run, text in (
@@ -73,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument(
             "--algorithm",
             default="sha256,md5",
-            help="hashes to store, separated by commas: sha256, md5 (default: %(default)s; old phones need md5)",
+            help="hashes to store, separated by commas (default: %(default)s; old phones need md5)",
         )
         action.add_argument("--clear-text", action="store_true", help="store the password itself, no hashes")
         action.add_argument("--generate", action="store_true", help="make up a password and print it")
@@ -196,9 +194,7 @@ def _algorithms(text: str) -> list[str]:
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in _ALGORITHMS]
     if unknown or not names:
-        raise PasswdError(
-            f"unknown algorithm {', '.join(unknown) or 'in an empty list'}: known are sha256 and md5"
-        )
+        raise PasswdError(f"unknown algorithm {', '.join(unknown) or 'in an empty list'}: known are sha256 and md5")
     return [_ALGORITHMS[name] for name in names]
 
 

@@ -56,9 +56,7 @@ def test_passwords_that_differ_change_nothing(
 
 
 def test_change_keeps_comments_order_and_mode(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_text(
-        "version:1\n# the house\nalice@x clrtxt:old ; id 123\n\nbob@x clrtxt:b ;\nbroken line\n# end"
-    )
+    path.write_text("version:1\n# the house\nalice@x clrtxt:old ; id 123\n\nbob@x clrtxt:b ;\nbroken line\n# end")
     path.chmod(0o640)
     monkeypatch.setattr("sys.stdin", io.StringIO("new\n"))
     assert main([str(path), "change", "alice@x", "--clear-text", "--password-stdin"]) == 0
@@ -75,9 +73,7 @@ def test_remove_takes_one_line_out(path: Path) -> None:
 
 
 def test_list_shows_accounts_but_no_secrets(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path.write_text(
-        f"version:1\nalice@x clrtxt:hidden ; id 123\nbob@x md5:{'a' * 32} ;\noops@x md5:hidden ;\n"
-    )
+    path.write_text(f"version:1\nalice@x clrtxt:hidden ; id 123\nbob@x md5:{'a' * 32} ;\noops@x md5:hidden ;\n")
     assert main([str(path), "list"]) == 1
     output = capsys.readouterr()
     assert output.out == "alice@x  clear text  auth-id id  phone 123\nbob@x  MD5\n"

@@ -157,9 +157,7 @@ def test_a_binding_at_the_same_uri_with_another_instance_is_purged() -> None:
 def test_two_devices_at_one_private_address_behind_different_proxies_both_stay() -> None:
     registrar = local_registrar()
     one = registration('<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:1>"', path=(b"<sip:edge1;lr>",))
-    two = registration(
-        '<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:2>"', path=(b"<sip:edge2;lr>",), call_id=b"2"
-    )
+    two = registration('<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:2>"', path=(b"<sip:edge2;lr>",), call_id=b"2")
     registrar.register(one, NOW)
     assert len(registrar.register(two, NOW)) == 2
 
