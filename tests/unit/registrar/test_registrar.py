@@ -319,6 +319,13 @@ def test_the_answer_shows_parameters_and_remaining_time() -> None:
     assert value == b'<sip:a@10.0.0.1;x=1>;q=0.5;+foo="a b";bar;expires=60'
 
 
+def test_feature_parameters_keep_their_quotes() -> None:
+    registrar = local_registrar()
+    request = registration('<sip:a@10.0.0.1>;+org.linphone.specs="lime";mobility="fixed";video;x=y')
+    [value] = registrar.contact_values(request, registrar.register(request, NOW), NOW)
+    assert value == b'<sip:a@10.0.0.1>;+org.linphone.specs="lime";mobility="fixed";video;x=y;expires=600'
+
+
 def test_answered_expiry_is_randomised_downwards_for_the_requester_only() -> None:
     registrar = local_registrar(RegistrarOptions(expire_randomizer_max=50))
     request = registration("<sip:a@10.0.0.1>", expires=1000)
