@@ -17,8 +17,27 @@ from flexipy.sip.uri import SipUri
 _OURS: Final = frozenset(("expires", "pub-gruu", "temp-gruu"))
 # RFC 3840 section 9: the values of feature parameters stand in quotes, tokens too; so do those of all `+` ones
 _FEATURE_TAGS: Final = frozenset(
-    ("actor", "application", "audio", "automata", "class", "control", "data", "description", "duplex", "events")
-    + ("extensions", "isfocus", "language", "methods", "mobility", "priority", "schemes", "text", "video")
+    (
+        "actor",
+        "application",
+        "audio",
+        "automata",
+        "class",
+        "control",
+        "data",
+        "description",
+        "duplex",
+        "events",
+        "extensions",
+        "isfocus",
+        "language",
+        "methods",
+        "mobility",
+        "priority",
+        "schemes",
+        "text",
+        "video",
+    )
 )
 _SHARED_LIMIT: Final = 4096
 _REG_ID_LIMIT: Final = 2**31  # RFC 5626 section 4.2: reg-id is 1 to 2**31 - 1
