@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 import time
 from typing import Final
 
@@ -25,6 +24,7 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
+from flexipy.registrar.secret_file import load_secret
 from flexipy.sip import names as H
 from flexipy.sip.digest import (
     ALGORITHMS,
@@ -168,13 +168,9 @@ class Authentication(Module):
     def _secret(self) -> bytes:
         """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
         try:
-            path = self.context.state_file("nonce-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError:
-            return secrets.token_bytes(32)
+            return load_secret(self.context.state_file("nonce-secret"))
+        except (OSError, ValueError):
+            return b""
 
     def provide(self) -> None:
         """Offer the list of who exists."""
