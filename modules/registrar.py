@@ -267,33 +267,36 @@ class RegistrarModule(Module):
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
+        names = request.names
         aor = request.to_uri
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []
         star = False
-        for raw in request.get_all(H.CONTACT):
-            if raw == b"*":
-                star = True
-            else:
-                contacts.append(NameAddr.parse(unfold(raw)))
-        supported = request.get(H.SUPPORTED) or b""
-        expires = request.get(H.EXPIRES)
-        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        if H.CONTACT in names:
+            for raw in request.get_all(H.CONTACT):
+                if raw == b"*":
+                    star = True
+                else:
+                    contacts.append(NameAddr.parse(unfold(raw)))
+        value = dict(zip(names, request.lines, strict=True)).get
+        supported = value(H.SUPPORTED, b"")
+        expires = value(H.EXPIRES)
+        cseq = value(H.CSEQ, b"").partition(b":")[2].strip().partition(b" ")[0]
         return Registration(
-            self._domains.key(aor.user, aor.host, aor.aor),
+            aor.aor if not self._domains.merged else self._key_of(aor),
             aor,
             contacts,
             star,
-            None if expires is None else parse_seconds(expires),
+            None if expires is None else parse_seconds(expires.partition(b":")[2]),
             request.call_id,
             int(cseq) if cseq.isdigit() else request.cseq.number,
-            tuple(request.get_all(H.PATH)),
+            tuple(request.get_all(H.PATH)) if H.PATH in names else (),
             b"gruu" in supported,
             b"outbound" in supported,
             b"path" in supported,
-            request.get(H.USER_AGENT) or b"",
-            request.get(b"accept") or b"",
+            value(H.USER_AGENT, b"").partition(b":")[2].strip(),
+            value(H.ACCEPT, b"").partition(b":")[2].strip(),
             event.incoming_token,
         )
 

@@ -28,26 +28,29 @@ class BadLineError(ValueError):
 
 def binding_line(binding: Binding) -> bytes:
     """A whole binding."""
-    return _line(
-        b"B",
+    fields = (
         encode(binding.key),
         encode(binding.unique_id),
         binding.uri.raw,
         binding.contact_params,
-        encode(binding.instance_id or ""),
+        b"" if binding.instance_id is None else encode(binding.instance_id),
         b"" if binding.reg_id is None else b"%d" % binding.reg_id,
         b"%.3f" % binding.q,
-        _PATH_END.join(binding.path),
+        _PATH_END.join(binding.path) if binding.path else b"",
         binding.call_id,
-        b"%d" % binding.cseq,
-        b"%.3f" % binding.expires_at,
-        b"%.3f" % binding.message_expires_at,
-        b"%.3f" % binding.updated_at,
+        # one formatting for all numbers that stand together; no field among them needs escaping
+        b"%d\t%.3f\t%.3f\t%.3f"
+        % (binding.cseq, binding.expires_at, binding.message_expires_at, binding.updated_at),
         binding.user_agent,
         binding.accept,
         binding.flow_token,
         b"1" if binding.used_as_route else b"0",
     )
+    body = b"B\t" + b"\t".join(fields)
+    if body.count(b"\t") != _BINDING_FIELDS - 1 or b"\n" in body or b"\\" in body:
+        numbers = fields[9].split(b"\t")
+        body = b"\t".join([b"B", *map(_escape, (*fields[:9], *numbers, *fields[10:]))])
+    return b"%08x\t%b\n" % (crc32(body), body)
 
 
 def refresh_line(binding: Binding) -> bytes:
