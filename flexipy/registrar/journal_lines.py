@@ -3,7 +3,7 @@
     CRC TAB kind TAB field TAB field ... LF
 
 Fields are bytes as they came; backslash, tab and line feed are escaped. Kinds: `B` a whole binding, `R` a
-refresh that changed only times, CSeq and flow, `D` a removal.
+refresh that changed only times, Call-ID, CSeq and flow, `D` a removal.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ def binding_line(binding: Binding) -> bytes:
 
 def refresh_line(binding: Binding) -> bytes:
     """Only what a refresh changes."""
-    token = binding.flow_token
-    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t" % (
+    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t%b\t%b" % (
         encode(binding.key),
         encode(binding.unique_id),
         binding.cseq,
         binding.expires_at,
         binding.message_expires_at,
         binding.updated_at,
+        binding.flow_token,
+        binding.call_id,
     )
-    if body.count(b"\t") != 7 or b"\n" in body or b"\\" in body:
+    if body.count(b"\t") != 8 or b"\n" in body or b"\\" in body:
         return binding_line(binding)  # rare, and always right
-    body += _escape(token)
     return b"%08x\t%b\n" % (crc32(body), body)
 
 
@@ -154,8 +154,8 @@ def refresh(binding: Binding, fields: list[bytes]) -> None:
     Raises:
         BadLineError: not written by this version.
     """
-    if len(fields) != 8:
-        raise BadLineError(f"{len(fields)} fields in place of 8")
+    if len(fields) != 9:
+        raise BadLineError(f"{len(fields)} fields in place of 9")
     try:
         binding.cseq = int(fields[3])
         binding.expires_at = float(fields[4])
@@ -164,3 +164,4 @@ def refresh(binding: Binding, fields: list[bytes]) -> None:
     except ValueError as error:
         raise BadLineError(str(error)) from None
     binding.flow_token = fields[7]
+    binding.call_id = fields[8]
