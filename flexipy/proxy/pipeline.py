@@ -66,6 +66,14 @@ class Pipeline:
             self._steps[method] = found
         return found
 
+    def cursor_after(self, module: Module, method: bytes) -> int:
+        """Where a request of a method goes on that a module has seen."""
+        steps = self._steps.get(method) or self._steps_for(method)
+        for place, (handler, _) in enumerate(steps, 1):
+            if getattr(handler, "__self__", None) is module:
+                return place
+        return 0
+
     def run(self, event: RequestEvent) -> None:
         """Take a request through the modules it has not seen yet."""
         steps = self._steps.get(event.request.method)
