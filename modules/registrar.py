@@ -36,6 +36,7 @@ from flexipy.sip import names as H
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
+from flexipy.sip.uri import scheme_of
 
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
@@ -246,7 +247,10 @@ class RegistrarModule(Module):
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        aor = request.to.uri
+        to = request.to
+        if scheme_of(to.uri_raw) not in ("sip", "sips"):
+            raise SipError("Only SIP addresses can be registered", 400)  # RFC 4475 section 3.3.4
+        aor = to.uri
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []
