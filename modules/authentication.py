@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 import time
 from typing import Final
 
+from flexipy.auth.account import Account
 from flexipy.auth.directory import AccountDirectory
-from flexipy.auth.password_file import Account, FileCredentials
-from flexipy.auth.throttle import Throttle
+from flexipy.auth.file_credentials import FileCredentials
+from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (
     Module,
     ModuleContext,
@@ -20,9 +20,11 @@ from flexipy.proxy.api import (
     boolean,
     duration,
     enum,
+    integer,
     string,
     string_list,
 )
+from flexipy.registrar.secret_file import load_secret
 from flexipy.sip import names as H
 from flexipy.sip.digest import (
     ALGORITHMS,
@@ -33,9 +35,11 @@ from flexipy.sip.digest import (
     parse_authorization,
     verify,
 )
-from flexipy.sip.errors import HeaderError
-from flexipy.sip.uri import scheme_of, unescape
+from flexipy.sip.errors import HeaderError, UriError
+from flexipy.sip.uri import unescape
 
+_REALMS_REMEMBERED: Final = 256
+_NONCE_PLACE: Final = "nonce-goes-here"
 _UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
 
 
@@ -109,11 +113,12 @@ class Authentication(Module):
             "300",
             "Wrong passwords are counted over this time, for each account and each address they come from.",
         ),
-        string(
-            "guess-limits",
-            "10 30",
-            "How many wrong passwords an account and an address may have in that time before they are refused "
-            "unheard; `0 0` for no limit.",
+        integer(
+            "guess-limit",
+            "10",
+            "Wrong passwords that a user may send from one address in that time (and different users from one address, "
+            "or addresses for one user) before more are refused unheard; 0 for no limit.",
+            minimum=0,
         ),
     )
 
@@ -134,11 +139,17 @@ class Authentication(Module):
         self._trust_domains = values.boolean("trust-domain-certificates")
         self._trusted = self._networks(values.strings("trusted-hosts"))
         self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
-        self._throttle = self._make_throttle()
+        limit = values.integer("guess-limit")
+        period = values.seconds("guess-period")
+        self._throttle: GuessThrottle | None = None
+        if limit:
+            each = Limit(limit, period, period)
+            self._throttle = GuessThrottle(each, each, each)
         name = values.string("file-path")
         if not name:
-            raise ModuleError("[module::Authentication] file-path: name the password file (see 'flexipy passwd --help')")
-        self._accounts = FileCredentials(context.file(name), None if self._any_domain else self._domains)
+            raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
+        self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
+        self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:
         text = self.context.values.string(parameter)
@@ -154,41 +165,31 @@ class Authentication(Module):
         except ValueError as error:
             raise ModuleError(f"[module::Authentication] trusted-hosts: {error}") from error
 
-    def _make_throttle(self) -> Throttle:
-        text = self.context.values.string("guess-limits").split()
-        if len(text) != 2 or not all(word.isdigit() for word in text):
-            raise ModuleError("[module::Authentication] guess-limits: expected two numbers, such as '10 30'")
-        return Throttle(int(text[0]), int(text[1]), self.context.values.seconds("guess-period"))
-
     def _secret(self) -> bytes:
         """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
         try:
-            path = self.context.state_file("nonce-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError:
-            return secrets.token_bytes(32)
+            return load_secret(self.context.state_file("nonce-secret"))
+        except (OSError, ValueError):
+            return b""
 
     def provide(self) -> None:
         """Offer the list of who exists."""
         self.context.provide(AccountDirectory, AccountDirectory(self._exists))
-        self.context.provide(Throttle, self._throttle)
+        if self._throttle is not None:
+            self.context.provide(GuessThrottle, self._throttle)
 
     async def start(self) -> None:
         """Read the accounts."""
-        for problem in self._accounts.load():
-            self.context.logger.warning("%s", problem)
+        self._look_at_file()
         self.context.every(1.0, self._look_at_file)
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
-        return self._accounts.reload()
+        return [str(problem) for problem in self._accounts.reload(time.monotonic() + 1.0)]
 
     def _look_at_file(self) -> None:
-        for problem in self._accounts.reload_if_changed():
-            self.context.logger.warning("%s; the old accounts stay", problem)
+        for problem in self._accounts.reload(time.monotonic()):
+            self.context.logger.warning("%s", problem)
 
     def _exists(self, user: str, domain: str) -> bool:
         return self._accounts.lookup(user, domain) is not None
@@ -203,11 +204,11 @@ class Authentication(Module):
             return
         if self._trusted and self._comes_from_trusted(event):
             return
-        sender = request.from_
-        if scheme_of(sender.uri_raw) not in ("sip", "sips"):
-            event.reply(403, "Domain forbidden")
+        try:
+            uri = request.from_uri
+        except UriError:
+            event.reply(403, "Domain forbidden")  # a tel URI or the like: nobody of ours
             return
-        uri = sender.uri
         if event.flow.peer_names and self._by_certificate(event, uri):
             return
         if not self._any_domain and uri.host not in self._domains:
@@ -244,22 +245,24 @@ class Authentication(Module):
             return
         index, credentials = found
         now = time.time()
-        wait = self._throttle.check(event.flow.remote[0], f"{credentials.username}@{sender.host}", now)
+        wait = 0.0
+        if self._throttle is not None:
+            wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
         if wait > 0:
             self.context.counters["guesses_refused"] += 1
             event.reply(403, "Too many wrong passwords", (("Retry-After", str(int(wait) + 1)),))
             return
         account = self._account_for(sender, credentials)
         known = None if account is None else account.ha1(credentials.algorithm, realm)
-        freshness = self._nonces.validate(credentials.nonce, now)
         if known is None or not verify(credentials, known, request.method.decode("ascii", "replace")):
-            self._wrong(event, realm, account, credentials, sender, freshness, now)
+            self._wrong(event, realm, account, credentials, sender, now)
             return
-        if freshness is Freshness.FRESH:
-            freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
+        if self._throttle is not None:
+            self._throttle.succeeded(event.flow.remote[0], sender.aor)
         self._passed(event, sender, index)
 
     def _realm_for(self, domain: str) -> str:
@@ -305,15 +308,16 @@ class Authentication(Module):
         account: Account | None,
         credentials: Authorization,
         sender: SipUri,
-        freshness: Freshness,
         now: float,
     ) -> None:
+        freshness = self._nonces.validate(credentials.nonce, now)
         if freshness is not Freshness.FRESH:
             # An old answer says nothing about the password: ask again.
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
         self.context.counters["wrong_passwords"] += 1
-        self._throttle.failed(event.flow.remote[0], f"{credentials.username}@{sender.host}", now)
+        if self._throttle is not None:
+            self._throttle.failed(event.flow.remote[0], sender.aor, now)
         self.context.logger.info("wrong password for %s from %s", sender.aor, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
@@ -323,7 +327,7 @@ class Authentication(Module):
     def _passed(self, event: RequestEvent, sender: SipUri, index: int) -> None:
         request = event.request
         event.identity = sender.aor
-        if request.method == b"REGISTER" and request.to.uri.aor != sender.aor:
+        if request.method == b"REGISTER" and request.to_uri.aor != sender.aor:
             event.reply(403, "Registration for somebody else")
             return
         # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
@@ -336,10 +340,22 @@ class Authentication(Module):
         name, title = (
             (H.WWW_AUTHENTICATE, b"WWW-Authenticate: ") if register else (H.PROXY_AUTHENTICATE, b"Proxy-Authenticate: ")
         )
-        nonce = self._nonces.make(time.time())
-        for algorithm in self._algorithms:
+        nonce = self._nonces.make(time.time()).encode()
+        for algorithm, before, behind in self._templates(realm, stale):
             # An account that does not exist gets every challenge, as one with a clear-text password does.
-            if account is None or account.has(algorithm):
-                challenge = Challenge(realm, nonce, algorithm, self._qop, stale)
-                response.append(name, title + bytes(challenge))
+            if account is None or account.ha1(algorithm, realm) is not None:
+                response.append(name, title + before + nonce + behind)
         event.send_stateless(response)
+
+    def _templates(self, realm: str, stale: bool) -> list[tuple[str, bytes, bytes]]:
+        """Algorithm and what stands before and behind the nonce, for each challenge to a realm."""
+        found = self._challenges.get((realm, stale))
+        if found is None:
+            if len(self._challenges) >= _REALMS_REMEMBERED:
+                self._challenges.clear()
+            found = self._challenges[realm, stale] = []
+            for algorithm in self._algorithms:
+                text = bytes(Challenge(realm, _NONCE_PLACE, algorithm, self._qop, stale))
+                before, _, behind = text.rpartition(_NONCE_PLACE.encode())
+                found.append((algorithm, before, behind))
+        return found

@@ -10,7 +10,7 @@ import secrets
 
 from flexipy.proxy.api import Module, ModuleContext, RequestEvent, ResponseEvent, SipError, SipUri, boolean
 from flexipy.sip import names as H
-from flexipy.sip.headers import NameAddr
+from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import Message, Request, unfold
 from flexipy.sip.params import encode
 from flexipy.sip.uri import parse_host_port, scheme_of
@@ -108,13 +108,14 @@ class ContactRouteInserter(Module):
             if raw == b"*":
                 changed.append(raw)
                 continue
-            contact = NameAddr.parse(unfold(raw))
+            raw = unfold(raw)
+            contact = NameAddr.parse(raw)
             if left > 1 and contact.params.get("expires") == "0":
                 left -= 1  # an old address that the registrar elsewhere never got to see
                 continue
             if scheme_of(contact.uri_raw) in ("sip", "sips"):
-                contact.uri_raw = self._disguised(contact.uri, own, domain).raw
-            changed.append(bytes(contact))
+                raw = replace_uri(raw, contact.uri_raw, self._disguised(contact.uri, own, domain).raw)
+            changed.append(raw)
         message.set_values(H.CONTACT, b"Contact", changed)
         self.context.counters["contacts_masqueraded"] += 1
 

@@ -25,7 +25,8 @@ from flexipy.proxy.api import (
 )
 from flexipy.sip import names as H
 from flexipy.sip.digest import ALGORITHMS, Challenge, answer, parse_challenge
-from flexipy.sip.headers import NameAddr, parse_seconds
+from flexipy.sip.headers import NameAddr, parse_seconds, replace_uri
+from flexipy.sip.message import unfold
 from flexipy.sip.params import decode, encode
 from flexipy.sip.uri import scheme_of, unescape
 from flexipy.transport.flow import Flow
@@ -199,8 +200,8 @@ class GatewayAdapter(Module):
         request.uri_raw = SipUri.parse(moved.raw).raw  # the gateway's text may be no host name
         to = request.to
         if scheme_of(to.uri_raw) in ("sip", "sips"):
-            to.uri_raw = _moved(to.uri, moved.host)
-            request.set(H.TO, b"To: " + bytes(to))
+            value = unfold(request.require(H.TO))
+            request.set(H.TO, b"To: " + replace_uri(value, to.uri_raw, _moved(to.uri, moved.host)))
         self.context.counters["gateway_domain_rewrites"] += 1
 
 

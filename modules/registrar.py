@@ -5,12 +5,11 @@ The rules are in `flexipy.registrar`; here they meet SIP.
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Final
-
 
 from flexipy.proxy.api import (
     Module,
@@ -28,15 +27,17 @@ from flexipy.proxy.api import (
 )
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.domains import ManagedDomains
+from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
+from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
-from flexipy.sip.uri import scheme_of
 
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
@@ -129,10 +130,12 @@ class RegistrarModule(Module):
         if values.string("db-implementation") == "redis":
             raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
         self._domains = ManagedDomains(values.strings("reg-domains"))
+        self._journal: Journal | None = None
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
-        self.registrar = Registrar(MemoryStore(), RegistrarOptions())
+        self._store = MemoryStore()
+        self.registrar = Registrar(self._store, RegistrarOptions())
 
     def _file(self, parameter: str) -> Path | None:
         name = self.context.values.string(parameter)
@@ -158,20 +161,28 @@ class RegistrarModule(Module):
     def _secret(self) -> bytes:
         """The key of temporary GRUUs, kept so that they stay valid over a restart."""
         try:
-            path = self.context.state_file("gruu-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError as error:
+            return load_secret(self.context.state_file("gruu-secret"))
+        except (OSError, ValueError) as error:
             self.context.logger.warning("temporary GRUUs will not survive a restart: %s", error)
-            return secrets.token_bytes(32)
+            return b""
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        self.registrar = Registrar(MemoryStore(), self._options())
+        self._store = self._open_store()
+        self.registrar = Registrar(self._store, self._options())
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
+
+    def _open_store(self) -> MemoryStore:
+        """The store with what the last process left; without the journal a home still has its server."""
+        try:
+            journal = Journal(self.context.state_file("registrations.journal"))
+            records = journal.open(time.time())
+        except (OSError, JournalError) as error:
+            self.context.logger.warning("registrations will not survive a restart: %s", error)
+            return MemoryStore()
+        self._journal = journal
+        return MemoryStore(journal, records)
 
     async def start(self) -> None:
         """Read the static records and start the clocks."""
@@ -182,12 +193,22 @@ class RegistrarModule(Module):
         if self._static_file is not None:
             self.context.every(self.context.values.seconds("static-records-timeout"), self._look_at_static)
 
+    async def stop(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.sync()
+            self._journal.close()
+
     def reload(self) -> list[str]:
         """Read the static records anew."""
         return self._load_static(strict=True)
 
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
+        if self._journal is not None:
+            self._journal.step(self._store.records())
+            if self._journal.needs_sync:
+                self.context.spawn(asyncio.to_thread(self._journal.sync))
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None
@@ -247,36 +268,39 @@ class RegistrarModule(Module):
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        to = request.to
-        if scheme_of(to.uri_raw) not in ("sip", "sips"):
-            raise SipError("Only SIP addresses can be registered", 400)  # RFC 4475 section 3.3.4
-        aor = to.uri
+        names = request.names
+        try:
+            aor = request.to_uri
+        except UriError as error:  # of whatever kind (RFC 4475 section 3.3.4)
+            raise SipError(f"only SIP addresses can be registered: {error}", 400) from error
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []
         star = False
-        for raw in request.get_all(H.CONTACT):
-            if raw == b"*":
-                star = True
-            else:
-                contacts.append(NameAddr.parse(unfold(raw)))
-        supported = request.get(H.SUPPORTED) or b""
-        expires = request.get(H.EXPIRES)
-        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        if H.CONTACT in names:
+            for raw in request.get_all(H.CONTACT):
+                if raw == b"*":
+                    star = True
+                else:
+                    contacts.append(NameAddr.parse(unfold(raw)))
+        value = dict(zip(names, request.lines, strict=True)).get
+        supported = value(H.SUPPORTED, b"")
+        expires = value(H.EXPIRES)
+        cseq = value(H.CSEQ, b"").partition(b":")[2].strip().partition(b" ")[0]
         return Registration(
-            self._domains.key(aor.user, aor.host, aor.aor),
+            aor.aor if not self._domains.merged else self._key_of(aor),
             aor,
             contacts,
             star,
-            None if expires is None else parse_seconds(expires),
+            None if expires is None else parse_seconds(expires.partition(b":")[2]),
             request.call_id,
             int(cseq) if cseq.isdigit() else request.cseq.number,
-            tuple(request.get_all(H.PATH)),
+            tuple(request.get_all(H.PATH)) if H.PATH in names else (),
             b"gruu" in supported,
             b"outbound" in supported,
             b"path" in supported,
-            request.get(H.USER_AGENT) or b"",
-            request.get(b"accept") or b"",
+            value(H.USER_AGENT, b"").partition(b":")[2].strip(),
+            value(H.ACCEPT, b"").partition(b":")[2].strip(),
             event.incoming_token,
         )
 

@@ -1,0 +1,1 @@
+"""Who may use the server: accounts, and the throttling of those who guess."""

@@ -1,0 +1,1 @@
+"""The commands: the server itself, its control client, its tools."""

@@ -1,0 +1,1 @@
+"""The proxy: agent, pipeline, forks, and the public module API (`api.py`)."""

@@ -7,7 +7,7 @@ decides; see `update.py` for the rules of RFC 3261 section 10.3.
 from __future__ import annotations
 
 import enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from flexipy.sip.params import Params, parse_params
 from flexipy.sip.uri import SipUri
@@ -115,7 +115,9 @@ class Binding:
     @property
     def lapses_at(self) -> float:
         """When nothing reaches it any more: SIP expiry or, if later, that for messages."""
-        return max(self.expires_at, self.message_expires_at)
+        expires_at = self.expires_at
+        message_expires_at = self.message_expires_at
+        return expires_at if expires_at >= message_expires_at else message_expires_at
 
     @property
     def params(self) -> Params:
@@ -171,8 +173,5 @@ class ChangeKind(enum.Enum):
     EXPIRED = "expired"
 
 
-class Change(NamedTuple):
-    """One change of a record, as a store writes it down."""
-
-    kind: ChangeKind
-    binding: Binding
+# One change of a record, as a store writes it down; a plain tuple, as one is made for each registration.
+Change = tuple[ChangeKind, Binding]

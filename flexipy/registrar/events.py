@@ -68,36 +68,37 @@ class Subscription:
 
 
 class Subscribers:
-    """Listeners by record key."""
+    """Listeners by record key.
 
-    __slots__ = ("_by_key",)
+    Attributes:
+        by_key: whose records are listened to; for a quick look, `add` and `remove` change it.
+    """
+
+    __slots__ = ("by_key",)
 
     def __init__(self) -> None:
-        self._by_key: dict[str, list[Subscription]] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
+        self.by_key: dict[str, list[Subscription]] = {}
 
     def __len__(self) -> int:
-        return sum(len(listening) for listening in self._by_key.values())
+        return sum(len(listening) for listening in self.by_key.values())
 
     def add(self, key: str, listener: Listener) -> Subscription:
         """Tell a listener of each change of a record from now on."""
         subscription = Subscription(self, key, listener)
-        self._by_key.setdefault(key, []).append(subscription)
+        self.by_key.setdefault(key, []).append(subscription)
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
         """Forget a subscription."""
-        listening = self._by_key.get(subscription.key, [])
+        listening = self.by_key.get(subscription.key, [])
         if subscription in listening:
             listening.remove(subscription)
         if not listening:
-            self._by_key.pop(subscription.key, None)
+            self.by_key.pop(subscription.key, None)
 
     def tell(self, key: str, changes: Iterable[Change]) -> None:
         """Tell each listener of a record what changed; one that fails doesn't keep it from the others."""
-        listening = self._by_key.get(key)
+        listening = self.by_key.get(key)
         if listening is None:
             return
         for kind, binding in changes:

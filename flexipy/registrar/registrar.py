@@ -6,26 +6,21 @@ the same methods return awaitables of it. Times are wall clock seconds, because 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable
 
 from flexipy.registrar.answer import contact_values, own_first
 from flexipy.registrar.binding import Binding, Change, ChangeKind, Record
 from flexipy.registrar.events import Listener, Subscribers, Subscription
 from flexipy.registrar.expiry import ExpiryQueue
-from flexipy.registrar.gruu import TemporaryGruus, is_temporary
+from flexipy.registrar.finding import BindingFinder, then
 from flexipy.registrar.registration import RegistrarOptions, Registration
-from flexipy.registrar.static_records import StaticBindings, StaticRecord
+from flexipy.registrar.static_records import StaticRecord
 from flexipy.registrar.store import Store
-from flexipy.registrar.targets import device_bindings, one_flow_each, reachable
 from flexipy.registrar.update import apply_registration, binding_by_hand, put_binding
 from flexipy.sip.uri import SipUri
 
-T = TypeVar("T")
-R = TypeVar("R")
 
-
-class Registrar:
+class Registrar(BindingFinder):
     """Bindings of addresses-of-record.
 
     Args:
@@ -34,13 +29,10 @@ class Registrar:
     """
 
     def __init__(self, store: Store, options: RegistrarOptions | None = None) -> None:
-        self.options = options if options is not None else RegistrarOptions()
-        self._store = store
+        super().__init__(store, options if options is not None else RegistrarOptions())
         self._local = store.local
-        self._static = StaticBindings()
         self._subscribers = Subscribers()
         self._expiry = ExpiryQueue()
-        self._gruus = TemporaryGruus(self.options.gruu_secret)
         for record in store.records():
             for binding in record.bindings:
                 self._expiry.watch(binding)
@@ -70,7 +62,7 @@ class Registrar:
                 if changes:
                     saving = self._store.save(record, changes)
                     if saving is not None:
-                        return _then(saving, lambda _: self._finish(record, changes, registration, now))
+                        return then(saving, lambda _: self._finish(record, changes, registration, now))
                     self._changed(record.key, changes)
             return self._answer(record, registration, now)
         assert not isinstance(loaded, Record)
@@ -99,7 +91,8 @@ class Registrar:
             for kind, binding in changes:
                 if kind is not ChangeKind.REMOVED:
                     watch(binding)
-        self._subscribers.tell(key, changes)
+        if key in self._subscribers.by_key:
+            self._subscribers.tell(key, changes)
 
     def _answer(self, record: Record, registration: Registration, now: float) -> list[Binding]:
         bindings = record.bindings
@@ -120,94 +113,6 @@ class Registrar:
             id, `pub-gruu` and `temp-gruu`.
         """
         return contact_values(registration, bindings, self.options, self._gruus, now)
-
-    # --- finding -----------------------------------------------------------------------------------------
-
-    def fetch(self, key: str, now: float) -> Record | Awaitable[Record | None] | None:
-        """The record of a key as it stands: read it, don't change it.
-
-        Returns:
-            None where nothing is bound. Lapsed bindings are not in it; those kept for messages only are, see
-            `Binding.is_active`.
-        """
-        loaded = self._store.load(key)
-        if loaded is None or type(loaded) is Record:
-            if loaded is not None and now < loaded.earliest and not self._static:
-                return loaded
-            return self._visible(loaded, key, now)
-        assert not isinstance(loaded, Record)
-        return _then(loaded, lambda record: self._visible(record, key, now))
-
-    def _visible(self, record: Record | None, key: str, now: float) -> Record | None:
-        bindings: list[Binding] = [] if record is None else record.bindings
-        living = [binding for binding in bindings if binding.lapses_at > now]
-        if record is not None and len(living) == len(bindings) and not self._static:
-            record.earliest = min((binding.lapses_at for binding in living), default=0.0)
-            return record
-        if self._static:
-            living = self._static.merged(key, living)
-        return Record(key, living) if living else None
-
-    def lookup(
-        self, uri: SipUri, key: str, now: float, include_expired_for_messages: bool = False
-    ) -> list[Binding] | Awaitable[list[Binding]]:
-        """Where a request to a URI goes.
-
-        Args:
-            uri: the Request-URI; a GRUU leads to its one device.
-            key: the record's key for that URI; a temporary GRUU brings its own.
-            now: wall clock seconds.
-            include_expired_for_messages: also those that stay reachable for MESSAGE.
-
-        Returns:
-            Bindings by descending q, the latest first among equals; of a device with several flows the latest
-            one (`other_flows` has the rest). Empty where nobody is there.
-        """
-        tag: bytes | None = None
-        gr = uri.param("gr") if "gr" in uri.params else None
-        if gr is not None and is_temporary(uri):
-            owner = self._gruus.read(uri)
-            if owner is None:
-                return []
-            key, tag = owner
-
-        def choose(record: Record | None) -> list[Binding]:
-            if record is None:
-                return []
-            bindings = reachable(record, now, include_expired_for_messages)
-            if tag is not None:
-                bindings = [binding for binding in bindings if self._gruus.belongs_to(binding, tag)]
-            elif gr:
-                bindings = device_bindings(bindings, gr)
-            return bindings if len(bindings) < 2 else one_flow_each(bindings)
-
-        found = self.fetch(key, now)
-        if found is None or isinstance(found, Record):
-            return choose(found)
-        return _then(found, choose)
-
-    def other_flows(self, binding: Binding, now: float) -> list[Binding] | Awaitable[list[Binding]]:
-        """The other flows of a binding's device, latest first, for when its own is dead (RFC 5626)."""
-        if binding.reg_id is None or binding.instance_id is None:
-            return []
-
-        def choose(record: Record | None) -> list[Binding]:
-            flows = [] if record is None else record.active(now)
-            flows = [b for b in flows if b.instance_id == binding.instance_id and b is not binding]
-            return sorted(flows, key=lambda flow: -flow.updated_at)
-
-        found = self.fetch(binding.key, now)
-        if found is None or isinstance(found, Record):
-            return choose(found)
-        return _then(found, choose)
-
-    def keys(self) -> Iterator[str] | Awaitable[Iterator[str]]:
-        """The keys of all records, static ones included (REGISTRAR_DUMP)."""
-        static = self._static.keys()
-        keys = self._store.keys()
-        if isinstance(keys, Awaitable):
-            return _then(keys, lambda found: iter(dict.fromkeys([*found, *static])))
-        return iter(dict.fromkeys([*keys, *static]))
 
     # --- changing from inside ----------------------------------------------------------------------------
 
@@ -232,31 +137,31 @@ class Registrar:
         """
         binding = binding_by_hand(key, uri, now + expires, now, unique_id)
         saving = self.put(binding, now)
-        return binding if saving is None else _then(saving, lambda _: binding)
+        return binding if saving is None else then(saving, lambda _: binding)
 
     def delete(self, key: str, unique_id: str) -> bool | Awaitable[bool]:
         """Remove one binding; whether there was one."""
         gone: list[Change] = []
 
         def remove(record: Record) -> list[Change]:
-            gone.extend(Change(ChangeKind.REMOVED, b) for b in record.bindings if b.unique_id == unique_id)
+            gone.extend((ChangeKind.REMOVED, b) for b in record.bindings if b.unique_id == unique_id)
             record.bindings = [b for b in record.bindings if b.unique_id != unique_id]
             return gone
 
         saving = self._edit(key, remove)
-        return bool(gone) if saving is None else _then(saving, lambda _: bool(gone))
+        return bool(gone) if saving is None else then(saving, lambda _: bool(gone))
 
     def clear(self, key: str) -> int | Awaitable[int]:
         """Remove all bindings of a key but static ones; how many there were."""
         gone: list[Change] = []
 
         def remove(record: Record) -> list[Change]:
-            gone.extend(Change(ChangeKind.REMOVED, binding) for binding in record.bindings)
+            gone.extend((ChangeKind.REMOVED, binding) for binding in record.bindings)
             record.bindings = []
             return gone
 
         saving = self._edit(key, remove)
-        return len(gone) if saving is None else _then(saving, lambda _: len(gone))
+        return len(gone) if saving is None else then(saving, lambda _: len(gone))
 
     def _edit(self, key: str, edit: Callable[[Record], list[Change]]) -> Awaitable[None] | None:
         loaded = self._store.load(key)
@@ -267,7 +172,7 @@ class Registrar:
                 return None
             saving = self._store.save(record, changes)
             if saving is not None:
-                return _then(saving, lambda _: self._changed(key, changes))
+                return then(saving, lambda _: self._changed(key, changes))
             self._changed(key, changes)
             return None
         return self._edit_later(loaded, key, edit)
@@ -286,7 +191,7 @@ class Registrar:
     def set_static_records(self, records: Iterable[StaticRecord], now: float) -> None:
         """Take these static records in place of the former ones; tells who listens what came and went."""
         for change in self._static.replace(records, now):
-            self._subscribers.tell(change.binding.key, [change])
+            self._subscribers.tell(change[1].key, [change])
 
     # --- listening and time ------------------------------------------------------------------------------
 
@@ -309,7 +214,7 @@ class Registrar:
             if not isinstance(record, Record) or binding not in record.bindings:
                 continue  # removed or replaced since
             if binding.lapses_at > now:  # calls no longer, messages still
-                self._subscribers.tell(binding.key, [Change(ChangeKind.EXPIRED, binding)])
+                self._subscribers.tell(binding.key, [(ChangeKind.EXPIRED, binding)])
             else:
                 self._sweep(record, now)
         return self._expiry.next_due()
@@ -318,12 +223,8 @@ class Registrar:
         lapsed = [binding for binding in record.bindings if binding.lapses_at <= now]
         if lapsed:
             record.bindings = [binding for binding in record.bindings if binding.lapses_at > now]
-            changes = [Change(ChangeKind.EXPIRED, binding) for binding in lapsed]
+            changes = [(ChangeKind.EXPIRED, binding) for binding in lapsed]
             self._store.save(record, changes)
             # who outlived its expiry for messages was announced when that came
-            self._subscribers.tell(record.key, [c for c in changes if not c.binding.message_expires_at])
+            self._subscribers.tell(record.key, [c for c in changes if not c[1].message_expires_at])
         record.earliest = min((binding.lapses_at for binding in record.bindings), default=0.0)
-
-
-async def _then(waiting: Awaitable[T], use: Callable[[T], R]) -> R:
-    return use(await waiting)

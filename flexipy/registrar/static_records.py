@@ -185,10 +185,10 @@ class StaticBindings:
                 binding = _binding(record, contact, now)
                 old = known.pop((binding.key, binding.unique_id), None)
                 if old is None and binding.unique_id not in place:
-                    added.append(Change(ChangeKind.ADDED, binding))
+                    added.append((ChangeKind.ADDED, binding))
                 place.setdefault(binding.unique_id, old or binding)
         self._by_key = {key: tuple(place.values()) for key, place in by_key.items()}
-        return [Change(ChangeKind.REMOVED, old) for old in known.values()] + added
+        return [(ChangeKind.REMOVED, old) for old in known.values()] + added
 
 
 def _binding(record: StaticRecord, contact: NameAddr, now: float) -> Binding:

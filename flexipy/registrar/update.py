@@ -164,31 +164,31 @@ def _put(
     if stale is not None:
         for other in stale:
             bindings.remove(other)
-            changes.append(Change(_REMOVED, other))
-    if wanted.expires_at <= now and wanted.message_expires_at <= now:
+            changes.append((_REMOVED, other))
+    lapses_at = wanted.lapses_at
+    if lapses_at <= now:
         if match is not None:
             bindings.remove(match)
-            changes.append(Change(_REMOVED, match))
+            changes.append((_REMOVED, match))
         return
-    lapses_at = wanted.lapses_at
     if lapses_at < record.earliest or not bindings:
         record.earliest = lapses_at
     if match is None:
         if not wanted.unique_id:
             wanted.unique_id = f"{PLACEHOLDER}{random.getrandbits(64):016x}"
         bindings.append(wanted)
-        changes.append(Change(_ADDED, wanted))
+        changes.append((_ADDED, wanted))
     elif _is_same_content(match, wanted):
         match.cseq = wanted.cseq
         match.expires_at = wanted.expires_at
         match.message_expires_at = wanted.message_expires_at
         match.updated_at = now
         match.flow_token = wanted.flow_token
-        changes.append(Change(_EXTENDED, match))
+        changes.append((_EXTENDED, match))
     else:
         wanted.unique_id = match.unique_id
         bindings[bindings.index(match)] = wanted
-        changes.append(Change(_REPLACED, wanted))
+        changes.append((_REPLACED, wanted))
 
 
 def _is_same_content(old: Binding, new: Binding) -> bool:
@@ -210,7 +210,7 @@ def _remove_all(record: Record, registration: Registration) -> list[Change]:
     for binding in record.bindings:
         if binding.call_id == registration.call_id and binding.cseq >= registration.cseq:
             raise RegistrationError(400, "Replayed CSeq")
-    changes = [Change(_REMOVED, binding) for binding in record.bindings]
+    changes = [(_REMOVED, binding) for binding in record.bindings]
     record.bindings = []
     return changes
 
@@ -219,4 +219,4 @@ def _drop_oldest(record: Record, limit: int, changes: list[Change]) -> None:
     by_age = sorted(record.bindings, key=lambda binding: binding.updated_at)
     for binding in by_age[: len(by_age) - limit]:
         record.bindings.remove(binding)
-        changes.append(Change(_REMOVED, binding))
+        changes.append((_REMOVED, binding))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from flexipy.config.reader import read
 from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
+from flexipy.servers.control import ControlSocket
 from flexipy.servers.discovery import module_classes
 from flexipy.transport.errors import TransportError
 from flexipy.transport.options import TransportOptions
@@ -65,6 +68,7 @@ class ProxyServer:
         self.agent = Agent(self.resolver, options, time.monotonic)
         self.transports = Transports(specs, self._transport_options(), self.agent.receive, self.resolver)
         self.agent.use(self.transports)
+        self._control = ControlSocket(self, self._control_path())
         self._modules: list[tuple[Module, Filter | None]] = []
         self._started: list[Module] = []
         self._make_modules()
@@ -109,6 +113,10 @@ class ProxyServer:
         self.state_directory.mkdir(parents=True, exist_ok=True)
         return str(self.state_directory / "flow-token-hash-key")
 
+    def _control_path(self) -> Path:
+        name = self.config.section("global").string("control-socket")
+        return Path(self._file(name) if name else f"/tmp/flexisip-proxy-{os.getpid()}")  # noqa: S108 - as Flexisip
+
     # --- modules -----------------------------------------------------------------------------------------
 
     def _make_modules(self) -> None:
@@ -149,6 +157,7 @@ class ProxyServer:
                 await module.start()
                 self._started.append(module)
             await self.transports.start()
+            await self._start_control()
         except (ModuleError, TransportError) as error:
             await self.stop(drain=0)
             raise StartError(str(error)) from error
@@ -158,11 +167,18 @@ class ProxyServer:
         gc.freeze()
         gc.set_threshold(50000, 50, 100)
 
+    async def _start_control(self) -> None:
+        try:
+            await self._control.start()
+        except OSError as error:
+            logger.error("no control socket: %s", error)
+
     async def stop(self, drain: float = _DRAIN) -> None:
         """Let callers get their answers for at most `drain` seconds, then close everything."""
         deadline = time.monotonic() + drain
         while self.agent.busy() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        await self._control.stop()
         await self.agent.stop()
         for module in reversed(self._started):
             try:
@@ -202,9 +218,35 @@ class ProxyServer:
                     old.set(parameter.name, new.raw(parameter.name))
                 else:
                     problems.append(f"[{section.name}] {parameter.name} takes effect at the next start")
+        self._renew_filters()
+        return problems
+
+    def _renew_filters(self) -> None:
         for module, _ in self._modules:
             self.agent.pipeline.set_filter(module, module.context.values.expression("filter"))
+
+    def apply(self, section: str) -> list[str]:
+        """Make a section's reloadable parameters effective after a change at run time.
+
+        Returns:
+            What is wrong, a line each.
+        """
+        self._renew_filters()
+        problems: list[str] = []
+        for module in self.modules:
+            if section.lower() == f"module::{module.name}".lower():
+                problems += module.reload()
         return problems
+
+    def counters(self) -> dict[str, int]:
+        """Numbers for operators, by name: the core's, the modules' and the transports'."""
+        layer = self.agent.layer
+        return {
+            "server_transactions": len(layer.servers),
+            "client_transactions": len(layer.clients),
+            **dict(sorted(self.agent.counters.items())),
+            **{f"transport_{name}": value for name, value in dataclasses.asdict(self.transports.counters).items()},
+        }
 
 
 def state_directory(config: Config) -> Path:

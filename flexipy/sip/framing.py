@@ -1,7 +1,7 @@
-"""Messages out of a byte stream (RFC 3261 section 18.3) and the keep-alives between them (RFC 5626 section 4.4.1).
+"""Messages out of a byte stream (RFC 3261 section 18.3), and keep-alives between (RFC 5626 section 4.4.1).
 
-Sans-IO: bytes in, whole messages out. Nothing of a message is looked at but its first byte, the end of its header
-block and Content-Length.
+Sans-IO: bytes in, whole messages out. Nothing of a message is looked at but its first byte, the end of its
+header block and Content-Length.
 """
 
 import re
@@ -91,7 +91,7 @@ class StreamFramer:
     def pending(self) -> bool:
         """Whether a message has begun and is not complete."""
         buffer = self._buffer
-        return bool(buffer) and buffer != _CRLF and buffer != b"\r"
+        return bool(buffer) and bytes(buffer[:3]) not in {_CRLF, b"\r"}
 
     def ping_sent(self) -> None:
         """We sent a double CRLF: the next lone CRLF is the answer to it, not half a ping."""
@@ -141,7 +141,7 @@ class StreamFramer:
         end = buffer.find(_END_OF_HEADERS, self._scanned, self._max_header)
         if end < 0:
             if len(buffer) >= self._max_header:
-                raise FramingError("header block longer than %d bytes" % self._max_header, 513)
+                raise FramingError(f"header block longer than {self._max_header} bytes", 513)
             self._scanned = max(1, len(buffer) - 3)
             return False
         head = bytes(memoryview(buffer)[: end + 4])
@@ -168,7 +168,7 @@ class StreamFramer:
         if not buffer or buffer == b"\r":
             return False
         if buffer[0] not in _TOKEN_BYTES:
-            raise FramingError("a message cannot begin with byte 0x%02x" % buffer[0])
+            raise FramingError(f"a message cannot begin with byte 0x{buffer[0]:02x}")
         return True
 
     def _consume(self, count: int) -> None:
@@ -184,7 +184,7 @@ class StreamFramer:
                 length = int(text)
                 if end + length <= self._max_message:
                     return length
-                self._fail("message of %d bytes is too long" % (end + length), 513, data[:end])
+                self._fail(f"message of {end + length} bytes is too long", 513, data[:end])
                 return 0
         reason = "more than one Content-Length" if len(values) > 1 else "no usable Content-Length"
         self._fail(reason, 400, data[:end])

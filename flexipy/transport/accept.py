@@ -1,7 +1,7 @@
 """Listening for stream connections.
 
-We accept ourselves instead of using asyncio's server: limits apply before a TLS handshake costs anything, each
-handshake takes the certificate that is current at that moment, and a failed one is counted, not traced.
+We accept ourselves instead of using asyncio's server: limits apply before a TLS handshake costs anything,
+each handshake takes the certificate that is current at that moment, and a failed one is counted, not traced.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class StreamAcceptor:
                 sock.close()
 
     def _pause(self, error: OSError) -> None:
-        """Out of descriptors or memory: the pending connection stays in the kernel's queue, so look away a while."""
+        """Out of descriptors or memory: the connection stays in the kernel's queue, so look away a while."""
         self._table.context.counters.accept_errors += 1
         _log.warning("%r cannot accept: %s", self.listener, error)
         self._loop.remove_reader(self._socket.fileno())

@@ -1,6 +1,6 @@
 """Our own addresses: the one the kernel uses toward a remote, and all that the interfaces have.
 
-Linux only where the kernel must be asked for the list of interfaces; elsewhere that list is just the loopback.
+Linux only where the kernel must be asked for the list of interfaces; elsewhere that list is the loopback.
 """
 
 import contextlib

@@ -81,7 +81,7 @@ class Binder:
         return StreamAcceptor(spec, sock, self._table, _factory(spec.transport), identity)
 
     def _add_name(self, spec: TransportSpec, acceptor: StreamAcceptor) -> None:
-        """A second name on a TLS port: its certificate is chosen by the name that the client asks for (SNI)."""
+        """A second name on a TLS port: its certificate goes to clients that ask for that name (SNI)."""
         if spec.transport not in SECURE_TRANSPORTS:
             raise TransportError(f"{spec} is listed twice")
         self._tls.identity(acceptor.listener.spec).add_name(spec)

@@ -70,7 +70,7 @@ class Connector:
                     server_hostname=(target.tls_name or target.ip) if secure else None,
                     local_addr=_source(listener),
                 )
-        except (OSError, ssl.CertificateError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot stand in a certificate
             flow.abort()
             raise FlowError(f"no connection to {target}: {error or type(error).__name__}") from error
         except asyncio.CancelledError:
@@ -89,7 +89,7 @@ class Connector:
 
 
 def _source(listener: "Listener | None") -> tuple[str, int] | None:
-    """Leave from the address that we listen on, so that a multi-homed host answers from where it was asked."""
+    """Leave from the address that we listen on, which is what a multi-homed host's peers expect."""
     if listener is None or listener.is_wildcard:
         return None
     return (listener.local[0], 0)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from flexipy.transport.addresses import normalize_ip
 from flexipy.transport.context import TransportContext
 from flexipy.transport.stream import StreamFlow
 from flexipy.transport.target import Target
@@ -30,7 +31,7 @@ class ConnectionTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    # -- limits ------------------------------------------------------------------------------------------------------
+    # -- limits ------------------------------------------------------------------------------------
 
     def admit(self, ip: str) -> bool:
         """Count an incoming connection from `ip`, or refuse it (and count that)."""
@@ -53,7 +54,7 @@ class ConnectionTable:
         if self._per_ip[ip] == 0:
             del self._per_ip[ip]
 
-    # -- membership --------------------------------------------------------------------------------------------------
+    # -- membership --------------------------------------------------------------------------------
 
     def add(self, flow: StreamFlow) -> None:
         """A connection is up."""
@@ -81,7 +82,10 @@ class ConnectionTable:
 
     def find(self, target: Target) -> StreamFlow | None:
         """A live connection that may carry messages to `target`, whoever opened it (RFC 5923)."""
-        for flow in self._by_remote.get((target.transport, target.ip, target.port), ()):
+        ip = target.ip
+        if ":" in ip:
+            ip = normalize_ip(ip) or ip
+        for flow in self._by_remote.get((target.transport, ip, target.port), ()):
             if not flow.closed and _may_carry(flow, target):
                 return flow
         return None
@@ -98,7 +102,7 @@ class ConnectionTable:
         flow = self._by_id.get(flow_id)
         return None if flow is None or flow.closed else flow
 
-    # -- time --------------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """Let every connection find out what is overdue."""
@@ -108,12 +112,12 @@ class ConnectionTable:
             except Exception:
                 _log.exception("the sweep of %r failed", flow)
 
-    async def close(self, timeout: float) -> None:
-        """Close all after their output is sent, abort what is left after `timeout` seconds."""
+    async def close(self, drain: float) -> None:
+        """Close all after their output is sent, abort what is left after `drain` seconds."""
         for flow in list(self._by_id.values()):
             flow.close()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(drain):
                 await self._empty.wait()
         except TimeoutError:
             for flow in list(self._by_id.values()):
@@ -122,9 +126,14 @@ class ConnectionTable:
 
 
 def _may_carry(flow: StreamFlow, target: Target) -> bool:
-    """Whether a TLS connection is known to lead to the domain that the target names (RFC 5923 section 5)."""
-    if not flow.secure or not target.tls_name or target.tls_name == target.ip:
-        return flow.tls_name in {"", target.ip} or not flow.outgoing or not target.tls_name
+    """Whether a connection to the right address also leads to the domain that the target names.
+
+    Of TLS connections an outgoing one counts only for the name that was verified, an incoming one only if the
+    peer's certificate names the domain, or if no domain is asked for (RFC 5923 sections 5 and 6).
+    """
+    if not flow.secure:
+        return True
+    wanted = target.tls_name or target.ip
     if flow.outgoing:
-        return flow.tls_name == target.tls_name
-    return target.tls_name in flow.peer_names
+        return wanted == (flow.tls_name or flow.remote[0])
+    return wanted == target.ip or wanted in flow.peer_names

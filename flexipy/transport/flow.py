@@ -1,7 +1,7 @@
 """A flow (RFC 5626): a path to one remote that works in both directions.
 
-For UDP it is a listening socket and a remote address, for streams one connection. Subclasses live next to their
-protocol: `udp.py`, `stream.py`, `websocket.py`.
+For UDP it is a listening socket and a remote address, for streams one connection. Subclasses live next to
+their protocol: `udp.py`, `stream.py`, `websocket.py`.
 """
 
 import itertools
@@ -20,7 +20,7 @@ class Flow:
 
     Attributes:
         transport: b"UDP", b"TCP", b"TLS", b"WS" or b"WSS".
-        listener: the listening point it belongs to; of an outgoing connection the one whose address we advertise.
+        listener: the listening point it belongs to; of an outgoing connection the one we advertise.
         remote: numeric address (no brackets) and port.
         local: the concrete address and port of ours that it uses.
         id: unique in this process.

@@ -5,7 +5,7 @@ from flexipy.transport.specs import TransportSpec
 
 _URI_TRANSPORT = {b"UDP": b"", b"TCP": b";transport=tcp", b"TLS": b";transport=tls"}
 _URI_TRANSPORT |= {b"WS": b";transport=ws", b"WSS": b";transport=wss"}
-# Only to learn the address of the default route; nothing is sent there (documentation prefixes, RFC 5737, 3849).
+# Only to learn the address of the default route, nothing is sent there (RFC 5737 and 3849).
 _SOMEWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
 
 

@@ -42,7 +42,7 @@ class Locality:
         self._known.clear()
         self._chosen.clear()
 
-    # -- is it ours? -------------------------------------------------------------------------------------------------
+    # -- is it ours? -------------------------------------------------------------------------------
 
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether `host:port` is one of our listening points.
@@ -80,10 +80,10 @@ class Locality:
             return False
         return ip in self._interfaces or ipaddress.ip_address(ip).is_loopback
 
-    # -- which one leads there? --------------------------------------------------------------------------------------
+    # -- which one leads there? --------------------------------------------------------------------
 
     def listener_for(self, transport: bytes, ip: str) -> Listener | None:
-        """The listening point that we use toward `ip`; None when there is none of that transport and family."""
+        """The listening point to use toward `ip`; None when there is none of that transport and family."""
         key = (transport, ip)
         try:
             return self._chosen[key]
@@ -95,7 +95,7 @@ class Locality:
         return chosen
 
     def _choose(self, transport: bytes, ip: str) -> Listener | None:
-        """By `network=` first, then the one bound to the kernel's source address, a wildcard, any but loopback."""
+        """By `network=`, else the one bound to the kernel's source address, a wildcard, any but loopback."""
         family = family_of(ip)
         possible = [at for at in self._listeners if at.transport == transport and family_of(at.local[0]) == family]
         if len(possible) < 2:

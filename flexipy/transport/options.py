@@ -48,7 +48,7 @@ class TransportOptions:
     tls_require_peer_certificate: bool = False
     tls_verify_outgoing: bool = True
     tls_check_interval: float = 60.0
-    """[global] tls-certificates-check-interval, in seconds here: certificate files are looked at this often."""
+    """[global] tls-certificates-check-interval, in seconds: how often certificate files are looked at."""
     tls_sni: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Further certificates: server name -> (certificate file, key file or empty)."""
     flow_token_path: str = ""

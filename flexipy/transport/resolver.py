@@ -1,4 +1,4 @@
-"""Finding SIP servers (RFC 3263): the cache and who waits for what; the questions are asked in `dns_lookup.py`."""
+"""Finding SIP servers (RFC 3263): the cache and who waits for what. `dns_lookup.py` asks the questions."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from flexipy.transport.hosts import HostsFile
 from flexipy.transport.specs import DEFAULT_PORTS
 from flexipy.transport.srv import Plan, single_plan
 from flexipy.transport.target import Target
+from flexipy.transport.wanted import Question, wanted_transport
 
 if TYPE_CHECKING:
     from flexipy.transport.dns_lookup import DnsLookup
@@ -33,17 +34,14 @@ _TEMPORARY_TTL = 2.0
 _FOREVER = float("inf")
 _NUMERIC_TTL = _FOREVER
 _HOSTS_TTL = 60.0
-_SECURED = {b"UDP": b"TLS", b"TCP": b"TLS", b"TLS": b"TLS", b"WS": b"WSS", b"WSS": b"WSS"}
-
-Question = tuple[str, int | None, bytes | None, bool]
-"""Host, port, transport, secure: as they stand in a URI."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     expires: float
     plan: Plan | None
-    error: ResolutionError | None = None
+    error: str = ""
+    temporary: bool = False
 
 
 class Resolver:
@@ -80,9 +78,11 @@ class Resolver:
         """Addresses from --hosts or /etc/hosts."""
         return self._hosts.get(name) or self._hosts_file.addresses(name)
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- asking ------------------------------------------------------------------------------------
 
-    def cached(self, host: str, port: int | None, transport: bytes | None, secure: bool) -> list[Target] | None:
+    def cached(
+        self, host: str, port: int | None, transport: bytes | None, secure: bool
+    ) -> list[Target] | None:
         """Answer at once, if that is possible without asking anybody.
 
         Args:
@@ -115,13 +115,13 @@ class Resolver:
         loop = asyncio.get_running_loop()
         question = (host, port, transport, secure)
         targets = self.cached(*question)
+        future: asyncio.Future[list[Target]] = loop.create_future()
+        if targets is not None:
+            future.set_result(targets)
+            return future
         entry = self._cache.get(question)
-        if targets is not None or (entry is not None and entry.error is not None and entry.expires > time.monotonic()):
-            future: asyncio.Future[list[Target]] = loop.create_future()
-            if targets is not None:
-                future.set_result(targets)
-            elif entry is not None and entry.error is not None:
-                future.set_exception(entry.error)
+        if entry is not None and entry.error and entry.expires > time.monotonic():
+            future.set_exception(ResolutionError(entry.error, entry.temporary))
             return future
         return asyncio.ensure_future(self._wait_for(question))
 
@@ -145,7 +145,7 @@ class Resolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- failover ----------------------------------------------------------------------------------------------------
+    # -- failover ----------------------------------------------------------------------------------
 
     def mark_failed(self, target: Target, seconds: float = _FAILED_FOR) -> None:
         """Put a target that did not work at the end of the lists for a while (RFC 3263 section 4.3)."""
@@ -164,7 +164,7 @@ class Resolver:
             targets.sort(key=lambda target: self._failed.get(target, 0.0) > now)
         return targets
 
-    # -- the cache ---------------------------------------------------------------------------------------------------
+    # -- the cache ---------------------------------------------------------------------------------
 
     def _store(self, question: Question, entry: _Entry) -> None:
         cache = self._cache
@@ -194,7 +194,9 @@ class Resolver:
         """Addresses of families we can send to, in our order; all of them if there is none."""
         families = self._families
         usable = [address for address in addresses if (6 if ":" in address else 4) in families]
-        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(addresses)
+        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(
+            addresses
+        )
 
     async def _search(self, question: Question) -> Plan:
         if self._lookup is None:
@@ -206,15 +208,8 @@ class Resolver:
             plan, ttl = await self._lookup.search(question, self._available, self._families)
         except ResolutionError as error:
             ttl = _TEMPORARY_TTL if error.temporary else _NEGATIVE_TTL
-            self._store(question, _Entry(now + ttl, None, error))
+            self._store(question, _Entry(now + ttl, None, str(error), error.temporary))
             raise
         ttl = min(max(ttl, _SHORTEST_TTL), _LONGEST_TTL)
         self._store(question, _Entry(now + ttl, plan))
         return plan
-
-
-def wanted_transport(transport: bytes | None, secure: bool) -> bytes:
-    """The transport when DNS is not asked about it (RFC 3263 section 4.1)."""
-    if transport is None:
-        return b"TLS" if secure else b"UDP"
-    return _SECURED.get(transport, transport) if secure else transport

@@ -32,6 +32,8 @@ class Plan:
 
     def targets(self, random: Random) -> list[Target]:
         """All targets in the order of trying, without repetitions."""
+        if len(self.tiers) == 1 and len(self.tiers[0]) == 1:
+            return list(self.tiers[0][0].targets)
         found: dict[Target, None] = {}
         for tier in self.tiers:
             for server in by_weight(tier, random):

@@ -71,10 +71,13 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._blocked_since = 0.0
         self._closing_since = 0.0
 
-    # -- asyncio.Protocol --------------------------------------------------------------------------------------------
+    # -- asyncio.Protocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.closed:  # given up while it was being made
+            self._transport.abort()
+            return
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if not local or not remote:  # gone already
             self._transport.abort()
@@ -114,7 +117,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.mark_closed()
         _log.debug("%r lost: %s", self, exc or "end of stream")
 
-    # -- messages ----------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
     def take(self, data: bytes, now: float) -> None:
         """Cut what arrived into messages and hand them on."""
@@ -135,9 +138,14 @@ class StreamFlow(Flow, asyncio.Protocol):
                 return
         if framer.error is not None:
             self._refuse(framer.error)
-        elif not framer.pending:
+        else:
+            self._set_partial(framer.pending, bool(events), now)
+
+    def _set_partial(self, pending: bool, completed: bool, now: float) -> None:
+        """Note since when a message has been incomplete."""
+        if not pending:
             self._partial_since = 0.0
-        elif events or not self._partial_since:
+        elif completed or not self._partial_since:
             self._partial_since = now
 
     def deliver(self, message: bytes, now: float) -> None:
@@ -160,7 +168,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.close()
 
     def send(self, data: bytes) -> bool:
-        if not self.write(data):
+        if not self.write(self.encode(data)):
             return False
         self._sent = True
         counters = self.table.context.counters
@@ -168,10 +176,14 @@ class StreamFlow(Flow, asyncio.Protocol):
         counters.bytes_out += len(data)
         return True
 
+    def encode(self, data: bytes) -> bytes:
+        """A message as it goes over the wire; empty when that is not possible now."""
+        return data
+
     def write(self, data: bytes) -> bool:
         """Queue bytes for the peer; False when closed or when too much is queued already."""
         transport = self._transport
-        if self.closed or transport is None or transport.is_closing():
+        if self.closed or not data or transport is None or transport.is_closing():
             return False
         if transport.get_write_buffer_size() + len(data) > self.table.context.options.send_queue_limit:
             self.table.context.counters.queue_full += 1
@@ -179,7 +191,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         transport.write(data)
         return True
 
-    # -- time --------------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Close what is overdue, keep alive what is not.

@@ -14,8 +14,8 @@ _BINDING_ERROR = 0x0111
 _XOR_MAPPED_ADDRESS = 0x0020
 _ERROR_CODE = 0x0009
 _UNKNOWN_ATTRIBUTES = 0x000A
-# Comprehension-required attributes (below 0x8000) that a server without authentication may pass over: USERNAME,
-# MESSAGE-INTEGRITY, REALM, NONCE, MESSAGE-INTEGRITY-SHA256, PRIORITY, USE-CANDIDATE.
+# Comprehension-required attributes (below 0x8000) that a server without authentication may pass over:
+# USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, MESSAGE-INTEGRITY-SHA256, PRIORITY, USE-CANDIDATE.
 _TOLERATED = frozenset({0x0006, 0x0008, 0x0014, 0x0015, 0x001C, 0x0024, 0x0025})
 
 
@@ -24,7 +24,7 @@ def is_stun(datagram: bytes) -> bool:
     if len(datagram) < _HEADER.size or datagram[0] > 1:
         return False
     _, length, cookie, _ = _HEADER.unpack_from(datagram)
-    return cookie == MAGIC_COOKIE and length % 4 == 0 and length + _HEADER.size <= len(datagram)
+    return bool(cookie == MAGIC_COOKIE and length % 4 == 0 and length + _HEADER.size <= len(datagram))
 
 
 def answer(datagram: bytes, remote: tuple[str, int]) -> bytes | None:

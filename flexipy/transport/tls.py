@@ -1,4 +1,4 @@
-"""TLS contexts: certificates by server name, reread when their files change, never under a live connection."""
+"""TLS contexts: certificates by server name, read again when files change; connections keep theirs."""
 
 import logging
 import ssl
@@ -114,7 +114,7 @@ class TlsIdentity:
         self._contexts[name] = context
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        """RFC 6066 section 3: an unknown name is no reason to refuse, the client will judge the certificate."""
+        """RFC 6066 section 3: an unknown name is no reason to refuse, the client judges the certificate."""
         chosen = self._contexts.get(name.lower()) if name else None
         if chosen is not None and chosen is not context:
             connection.context = chosen

@@ -1,7 +1,7 @@
 """Flow tokens: the name of a flow that a client cannot forge (RFC 5626 section 5.2).
 
-A token goes into the user part of our Path or Record-Route URI and comes back in a Route. It names the transport and
-both addresses, so it leads to nothing once the connection is gone.
+A token goes into the user part of our Path or Record-Route URI and comes back in a Route. It names the
+transport and both addresses, so it leads to nothing once the connection is gone.
 """
 
 import base64

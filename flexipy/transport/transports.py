@@ -69,7 +69,7 @@ class Transports:
         self._token_key = tokens.load_key(options.flow_token_path)
         self._sweeper: asyncio.Task[None] | None = None
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bind every listening point and begin to receive.
@@ -110,7 +110,7 @@ class Transports:
         self.listeners.clear()
         self._locality.forget()
 
-    # -- flows -------------------------------------------------------------------------------------------------------
+    # -- flows -------------------------------------------------------------------------------------
 
     def flow_for(self, target: Target) -> Flow | None:
         """A flow that exists or costs nothing: always for UDP, a live connection for streams.
@@ -120,8 +120,11 @@ class Transports:
 
         """
         if target.transport == b"UDP":
-            listener = self._locality.listener_for(b"UDP", target.ip)
-            return None if listener is None else self._udp[listener].flow_to(target.ip, target.port)
+            try:
+                listener = self._locality.listener_for(b"UDP", target.ip)
+                return None if listener is None else self._udp[listener].flow_to(target.ip, target.port)
+            except ValueError:  # not an address
+                return None
         return self._table.find(target)
 
     def connect(self, target: Target) -> "asyncio.Future[Flow]":
@@ -162,11 +165,13 @@ class Transports:
             return self._table.find_exact(transport, local, remote)
         for listener, udp in self._udp.items():
             bound = listener.local
-            if bound[1] == local[1] and (bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))):
+            if bound[1] == local[1] and (
+                bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))
+            ):
                 return udp.flow_to(*remote)
         return None
 
-    # -- ourselves ---------------------------------------------------------------------------------------------------
+    # -- ourselves ---------------------------------------------------------------------------------
 
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether `host:port` is one of our listening points (see `Locality.is_local`)."""
@@ -196,13 +201,16 @@ class Transports:
             self._table.sweep(now)
             if now >= next_interfaces:
                 next_interfaces = now + _INTERFACE_CHECK
-                if self._locality.refresh():
-                    _log.info("addresses of the network interfaces have changed")
-                    for udp in self._udp.values():
-                        udp.forget_flows()
+                self._refresh_addresses()
             if self.options.tls_check_interval > 0 and now >= next_certificates:
                 next_certificates = now + self.options.tls_check_interval
                 self._tls.reload_changed()
+
+    def _refresh_addresses(self) -> None:
+        if self._locality.refresh():
+            _log.info("addresses of the network interfaces have changed")
+            for udp in self._udp.values():
+                udp.forget_flows()
 
 
 def _sweep_period(options: TransportOptions) -> float:

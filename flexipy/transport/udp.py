@@ -1,7 +1,7 @@
 """UDP: our own non-blocking socket, read until it is empty at each wake-up.
 
-This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up, one
-dictionary look-up per datagram.
+This is the hot path: no asyncio transport between the socket and `on_message`, one clock reading per wake-up,
+one dictionary look-up per datagram.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ class UdpSocket:
     __slots__ = (
         "_backlog",
         "_backlog_size",
+        "_by_id",
         "_context",
         "_drained",
         "_flows",
@@ -75,13 +76,14 @@ class UdpSocket:
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
         self._flows: dict[SocketAddress, UdpFlow] = {}
+        self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
         self._backlog_size = 0
         self._drained: asyncio.Event | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
-    # -- receiving ---------------------------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
         now = time.monotonic()
@@ -115,7 +117,7 @@ class UdpSocket:
                 _log.exception("a message from %s could not be handled", flow)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
-        """Deal with what does not begin like SIP; returns the message after leading line ends, if there is one."""
+        """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""
         counters = self._context.counters
         if stun.is_stun(data):
             counters.stun_requests += 1
@@ -132,7 +134,7 @@ class UdpSocket:
             return b""
         return stripped
 
-    # -- flows -------------------------------------------------------------------------------------------------------
+    # -- flows -------------------------------------------------------------------------------------
 
     def flow_to(self, ip: str, port: int) -> UdpFlow:
         """The flow to a numeric address, made when it is not known yet.
@@ -158,19 +160,21 @@ class UdpSocket:
             # The oldest half goes in one sweep: cheaper than an ordered cache that every datagram must touch.
             # A flow that somebody still holds goes on working.
             for key in list(flows)[: limit // 2 + 1]:
-                del flows[key]
+                del self._by_id[flows.pop(key).id]
         flow = flows[address] = UdpFlow(self, address)
+        self._by_id[flow.id] = flow
         return flow
 
     def flow_by_id(self, flow_id: int) -> UdpFlow | None:
-        """Find a flow that is still cached. Rarely asked: the search is linear."""
-        return next((flow for flow in self._flows.values() if flow.id == flow_id), None)
+        """Find a flow that is still cached."""
+        return self._by_id.get(flow_id)
 
     def forget_flows(self) -> None:
         """Make flows anew: our own address may have changed under a wildcard."""
         self._flows.clear()
+        self._by_id.clear()
 
-    # -- sending -----------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     def send(self, data: bytes, address: SocketAddress) -> bool:
         """Send a datagram now, or queue it when the kernel's buffer is full."""
@@ -216,24 +220,24 @@ class UdpSocket:
         if self._drained is not None:
             self._drained.set()
 
-    # -- end ---------------------------------------------------------------------------------------------------------
+    # -- end ---------------------------------------------------------------------------------------
 
-    async def close(self, timeout: float) -> None:
-        """Stop reading, send what is queued for at most `timeout` seconds, close."""
+    async def close(self, drain: float) -> None:
+        """Stop reading, send what is queued for at most `drain` seconds, close."""
         if self.closed:
             return
         self._loop.remove_reader(self._socket.fileno())
         if self._backlog:
             self._drained = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(drain):
                     await self._drained.wait()
         self.closed = True
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         for flow in list(self._flows.values()):
             flow.mark_closed()
-        self._flows.clear()
+        self.forget_flows()
 
 
 def bind_udp(family: int, address: tuple[str, int], buffer_size: int, reuse_port: bool) -> socket.socket:

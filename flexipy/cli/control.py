@@ -1,0 +1,101 @@
+"""`flexipy-cli`: talks to the control socket of a running server."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+_PATTERN = "/tmp/flexisip-{server}-{pid}"  # noqa: S108 - where Flexisip's own tools look
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Send one command, print the answer; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="flexipy-cli",
+        description="Sends a command to a running flexipy server.",
+        epilog="Commands: REGISTRAR_GET AOR, REGISTRAR_DUMP, REGISTRAR_CLEAR AOR, REGISTRAR_DELETE AOR ID, "
+        "REGISTRAR_UPSERT AOR CONTACT SECONDS [ID], CONFIG_GET S/P, CONFIG_SET S/P VALUE, CONFIG_LIST [S], COUNTERS, "
+        "BANS, UNBAN KEY, RELOAD",
+    )
+    parser.add_argument("-p", "--pid", help="process id of the server; needed only where several run")
+    parser.add_argument("-s", "--server", default="proxy", help="which server (default: proxy)")
+    parser.add_argument("--socket", help="path of the control socket")
+    parser.add_argument("--table", action="store_true", help="print a table instead of JSON")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(argv)
+    try:
+        path = options.socket or _find(options.server, options.pid)
+        reply = _ask(path, options.command)
+    except OSError as error:
+        print(f"flexipy-cli: {error}", file=sys.stderr)
+        return 1
+    if reply.startswith("Error"):
+        print(reply, file=sys.stderr)
+        return 1
+    print(_table(reply) if options.table else reply)
+    return 0
+
+
+def _find(server: str, pid: str | None) -> str:
+    found = sorted(glob.glob(_PATTERN.format(server=server, pid=pid or "*")))
+    if not found:
+        raise OSError("no control socket found; is the server running as you, or --socket PATH needed?")
+    if len(found) > 1:
+        raise OSError(f"several servers run, choose with --pid: {', '.join(os.path.basename(path) for path in found)}")
+    return found[0]
+
+
+def _ask(path: str, words: list[str]) -> str:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(path)
+        quoted = [f"'{word}'" if " " in word and "'" not in word else word for word in words]
+        connection.sendall(" ".join(quoted).encode() + b"\n")
+        chunks = []
+        while chunk := connection.recv(65536):
+            chunks.append(chunk)
+    return b"".join(chunks).decode("utf-8", "replace").rstrip("\n")
+
+
+def _table(reply: str) -> str:
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        return reply
+    rows = _rows(data)
+    if not rows:
+        return "(none)"
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _rows(data: object) -> list[list[str]]:
+    if isinstance(data, dict) and isinstance(data.get("contacts"), list):
+        columns = ["unique-id", "contact", "expires-in", "q", "user-agent"]
+        return [[name.upper() for name in columns]] + [
+            [_cell(contact.get(name)) for name in columns] for contact in data["contacts"]
+        ]
+    if isinstance(data, dict) and isinstance(data.get("aors"), list):
+        return [[str(aor)] for aor in data["aors"]]
+    if isinstance(data, dict) and data and all(isinstance(value, dict) for value in data.values()):
+        return [[f"{part}/{name}", _cell(value)] for part, values in data.items() for name, value in values.items()]
+    if isinstance(data, dict):
+        return [[str(name), _cell(value)] for name, value in data.items()]
+    if isinstance(data, list):
+        return [[_cell(value) for value in item.values()] if isinstance(item, dict) else [str(item)] for item in data]
+    return [[str(data)]]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

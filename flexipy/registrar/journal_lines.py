@@ -1,0 +1,166 @@
+"""The journal's lines: one change each, checksummed, so that a torn or damaged line is known for what it is.
+
+    CRC TAB kind TAB field TAB field ... LF
+
+Fields are bytes as they came; backslash, tab and line feed are escaped. Kinds: `B` a whole binding, `R` a
+refresh that changed only times, CSeq and flow, `D` a removal.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+
+from flexipy.registrar.binding import Binding
+from flexipy.registrar.contact import shared
+from flexipy.sip.errors import SipError
+from flexipy.sip.params import decode, encode
+from flexipy.sip.uri import SipUri
+
+_BINDING_FIELDS = 18
+_ESCAPES = {0x5C: 0x5C, 0x74: 0x09, 0x6E: 0x0A}
+# Path values may hold any separator that SIP knows, but never a zero byte.
+_PATH_END = b"\x00"
+
+
+class BadLineError(ValueError):
+    """A line that can't be read; the text says why."""
+
+
+def binding_line(binding: Binding) -> bytes:
+    """A whole binding."""
+    fields = (
+        encode(binding.key),
+        encode(binding.unique_id),
+        binding.uri.raw,
+        binding.contact_params,
+        b"" if binding.instance_id is None else encode(binding.instance_id),
+        b"" if binding.reg_id is None else b"%d" % binding.reg_id,
+        b"%.3f" % binding.q,
+        _PATH_END.join(binding.path) if binding.path else b"",
+        binding.call_id,
+        # one formatting for all numbers that stand together; no field among them needs escaping
+        b"%d\t%.3f\t%.3f\t%.3f"
+        % (binding.cseq, binding.expires_at, binding.message_expires_at, binding.updated_at),
+        binding.user_agent,
+        binding.accept,
+        binding.flow_token,
+        b"1" if binding.used_as_route else b"0",
+    )
+    body = b"B\t" + b"\t".join(fields)
+    if body.count(b"\t") != _BINDING_FIELDS - 1 or b"\n" in body or b"\\" in body:
+        numbers = fields[9].split(b"\t")
+        body = b"\t".join([b"B", *map(_escape, (*fields[:9], *numbers, *fields[10:]))])
+    return b"%08x\t%b\n" % (crc32(body), body)
+
+
+def refresh_line(binding: Binding) -> bytes:
+    """Only what a refresh changes."""
+    token = binding.flow_token
+    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t" % (
+        encode(binding.key),
+        encode(binding.unique_id),
+        binding.cseq,
+        binding.expires_at,
+        binding.message_expires_at,
+        binding.updated_at,
+    )
+    if body.count(b"\t") != 7 or b"\n" in body or b"\\" in body:
+        return binding_line(binding)  # rare, and always right
+    body += _escape(token)
+    return b"%08x\t%b\n" % (crc32(body), body)
+
+
+def removal_line(binding: Binding) -> bytes:
+    """A binding that is gone."""
+    return _line(b"D", encode(binding.key), encode(binding.unique_id))
+
+
+def _line(*fields: bytes) -> bytes:
+    body = b"\t".join(fields)
+    if body.count(b"\t") != len(fields) - 1 or b"\n" in body or b"\\" in body:
+        body = b"\t".join([_escape(field) for field in fields])
+    return b"%08x\t%b\n" % (crc32(body), body)
+
+
+def _escape(field: bytes) -> bytes:
+    if b"\\" in field:
+        field = field.replace(b"\\", b"\\\\")
+    if b"\t" in field:
+        field = field.replace(b"\t", b"\\t")
+    if b"\n" in field:
+        field = field.replace(b"\n", b"\\n")
+    return field
+
+
+def _unescape(field: bytes) -> bytes:
+    out = bytearray()
+    bytes_ = iter(field)
+    for byte in bytes_:
+        if byte == 0x5C:
+            byte = _ESCAPES.get(next(bytes_, 0), 0)
+        out.append(byte)
+    return bytes(out)
+
+
+def fields_of(line: bytes) -> list[bytes]:
+    """Take a line apart: its kind, then its fields.
+
+    Raises:
+        BadLineError: the checksum is wrong: the line is torn or damaged.
+    """
+    checksum, tab, body = line.partition(b"\t")
+    if not tab or checksum != b"%08x" % crc32(body):
+        raise BadLineError("wrong checksum")
+    fields = body.split(b"\t")
+    return [_unescape(field) for field in fields] if b"\\" in body else fields
+
+
+def read_binding(fields: list[bytes]) -> Binding:
+    """The binding of a `B` line.
+
+    Raises:
+        BadLineError: not written by this version.
+    """
+    if len(fields) != _BINDING_FIELDS:
+        raise BadLineError(f"{len(fields)} fields in place of {_BINDING_FIELDS}")
+    try:
+        return Binding(
+            decode(fields[1]),
+            decode(fields[2]),
+            SipUri.parse(fields[3]),
+            fields[4],
+            decode(fields[5]) if fields[5] else None,
+            int(fields[6]) if fields[6] else None,
+            float(fields[7]),
+            tuple(fields[8].split(_PATH_END)) if fields[8] else (),
+            fields[9],
+            int(fields[10]),
+            float(fields[11]),
+            float(fields[12]),
+            float(fields[13]),
+            shared(fields[14]),
+            shared(fields[15]),
+            fields[16],
+            False,
+            fields[17] == b"1",
+        )
+    except (SipError, ValueError) as error:
+        raise BadLineError(str(error)) from None
+
+
+def refresh(binding: Binding, fields: list[bytes]) -> None:
+    """Apply an `R` line.
+
+    Raises:
+        BadLineError: not written by this version.
+    """
+    if len(fields) != 8:
+        raise BadLineError(f"{len(fields)} fields in place of 8")
+    try:
+        binding.cseq = int(fields[3])
+        binding.expires_at = float(fields[4])
+        binding.message_expires_at = float(fields[5])
+        binding.updated_at = float(fields[6])
+    except ValueError as error:
+        raise BadLineError(str(error)) from None
+    binding.flow_token = fields[7]

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs the programs that the scenario tests drive: SIP clients, a browser, media tools. Needs Debian and either
+# root or sudo without a password; elsewhere it says what is missing and leaves, and those tests are skipped.
+set -eu
+cd "$(dirname "$0")"
+
+packages="sip-tester baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data sox chromium tcpdump make gcc"
+missing=""
+for package in $packages; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        as_root=""
+    elif sudo -n true 2>/dev/null; then
+        as_root="sudo"
+    else
+        echo "scenario tests: not installed and not allowed to install:$missing" >&2
+        missing=""
+    fi
+fi
+if [ -n "$missing" ]; then
+    # RUNLEVEL keeps services from starting.
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing > /dev/null
+fi
+
+if [ -f browser/package.json ] && command -v npm > /dev/null; then
+    (cd browser && sh ./build.sh)
+fi
