@@ -161,7 +161,7 @@ class Agent:
         except SipError as error:
             self.counters["invalid_requests"] += 1
             logger.info("%s: %r from %s refused: %s", request.call_id, request, flow.remote, error)
-            event.reply(error.status, str(error) if error.status == 400 else "")
+            event.reply(error.status, error.phrase)
             return
         self.pipeline.run(event)
 

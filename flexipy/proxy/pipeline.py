@@ -96,7 +96,8 @@ class Pipeline:
                 if event.state:
                     return
         except SipError as error:
-            event.reply(error.status, str(error))
+            logger.info("%s: %r refused: %s", event.request.call_id, event.request, error)
+            event.reply(error.status, error.phrase)
             return
         except Exception:
             self._module_failed(event)
@@ -134,7 +135,7 @@ class Pipeline:
         if done.cancelled():
             event.reply(503)
         elif isinstance(error, SipError):
-            event.reply(error.status, str(error))
+            event.reply(error.status, error.phrase)
         elif error is not None:
             self.agent.counters["module_failures"] += 1
             logger.error("%s: a module failed while waiting", event.request.call_id, exc_info=error)
