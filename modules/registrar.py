@@ -248,8 +248,12 @@ class RegistrarModule(Module):
             return None
         if H.ROUTE in request.names:
             return None  # it only passes here on its way to another hop
-        if self._refreshed(event):
-            return None
+        try:
+            if self._refreshed(event):
+                return None
+        except UriError as error:
+            # Only the request URI's scheme is answered 416 (RFC 4475 section 3.3.4).
+            raise SipError("To must be a SIP address", 400) from error
         registration = self._registration(event)
         try:
             bindings = self.registrar.register(registration, time.time())
