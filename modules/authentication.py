@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 import time
 from typing import Final
 
-from flexipy.auth.directory import AccountDirectory
 from flexipy.auth.account import Account
+from flexipy.auth.directory import AccountDirectory
 from flexipy.auth.file_credentials import FileCredentials
 from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (
@@ -25,6 +24,7 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
+from flexipy.registrar.secret_file import load_secret
 from flexipy.sip import names as H
 from flexipy.sip.digest import (
     ALGORITHMS,
@@ -35,9 +35,11 @@ from flexipy.sip.digest import (
     parse_authorization,
     verify,
 )
-from flexipy.sip.errors import HeaderError
-from flexipy.sip.uri import scheme_of, unescape
+from flexipy.sip.errors import HeaderError, UriError
+from flexipy.sip.uri import unescape
 
+_REALMS_REMEMBERED: Final = 256
+_NONCE_PLACE: Final = "nonce-goes-here"
 _UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
 
 
@@ -145,7 +147,8 @@ class Authentication(Module):
             self._throttle = GuessThrottle(each, each, each)
         name = values.string("file-path")
         if not name:
-            raise ModuleError("[module::Authentication] file-path: name the password file (see 'flexipy passwd --help')")
+            raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
+        self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
         self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:
@@ -165,13 +168,9 @@ class Authentication(Module):
     def _secret(self) -> bytes:
         """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
         try:
-            path = self.context.state_file("nonce-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError:
-            return secrets.token_bytes(32)
+            return load_secret(self.context.state_file("nonce-secret"))
+        except (OSError, ValueError):
+            return b""
 
     def provide(self) -> None:
         """Offer the list of who exists."""
@@ -205,11 +204,11 @@ class Authentication(Module):
             return
         if self._trusted and self._comes_from_trusted(event):
             return
-        sender = request.from_
-        if scheme_of(sender.uri_raw) not in ("sip", "sips"):
-            event.reply(403, "Domain forbidden")
+        try:
+            uri = request.from_uri
+        except UriError:
+            event.reply(403, "Domain forbidden")  # a tel URI or the like: nobody of ours
             return
-        uri = sender.uri
         if event.flow.peer_names and self._by_certificate(event, uri):
             return
         if not self._any_domain and uri.host not in self._domains:
@@ -255,12 +254,10 @@ class Authentication(Module):
             return
         account = self._account_for(sender, credentials)
         known = None if account is None else account.ha1(credentials.algorithm, realm)
-        freshness = self._nonces.validate(credentials.nonce, now)
         if known is None or not verify(credentials, known, request.method.decode("ascii", "replace")):
-            self._wrong(event, realm, account, credentials, sender, freshness, now)
+            self._wrong(event, realm, account, credentials, sender, now)
             return
-        if freshness is Freshness.FRESH:
-            freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
@@ -311,9 +308,9 @@ class Authentication(Module):
         account: Account | None,
         credentials: Authorization,
         sender: SipUri,
-        freshness: Freshness,
         now: float,
     ) -> None:
+        freshness = self._nonces.validate(credentials.nonce, now)
         if freshness is not Freshness.FRESH:
             # An old answer says nothing about the password: ask again.
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
@@ -330,7 +327,7 @@ class Authentication(Module):
     def _passed(self, event: RequestEvent, sender: SipUri, index: int) -> None:
         request = event.request
         event.identity = sender.aor
-        if request.method == b"REGISTER" and request.to.uri.aor != sender.aor:
+        if request.method == b"REGISTER" and request.to_uri.aor != sender.aor:
             event.reply(403, "Registration for somebody else")
             return
         # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
@@ -343,10 +340,22 @@ class Authentication(Module):
         name, title = (
             (H.WWW_AUTHENTICATE, b"WWW-Authenticate: ") if register else (H.PROXY_AUTHENTICATE, b"Proxy-Authenticate: ")
         )
-        nonce = self._nonces.make(time.time())
-        for algorithm in self._algorithms:
+        nonce = self._nonces.make(time.time()).encode()
+        for algorithm, before, behind in self._templates(realm, stale):
             # An account that does not exist gets every challenge, as one with a clear-text password does.
             if account is None or account.ha1(algorithm, realm) is not None:
-                challenge = Challenge(realm, nonce, algorithm, self._qop, stale)
-                response.append(name, title + bytes(challenge))
+                response.append(name, title + before + nonce + behind)
         event.send_stateless(response)
+
+    def _templates(self, realm: str, stale: bool) -> list[tuple[str, bytes, bytes]]:
+        """Algorithm and what stands before and behind the nonce, for each challenge to a realm."""
+        found = self._challenges.get((realm, stale))
+        if found is None:
+            if len(self._challenges) >= _REALMS_REMEMBERED:
+                self._challenges.clear()
+            found = self._challenges[realm, stale] = []
+            for algorithm in self._algorithms:
+                text = bytes(Challenge(realm, _NONCE_PLACE, algorithm, self._qop, stale))
+                before, _, behind = text.rpartition(_NONCE_PLACE.encode())
+                found.append((algorithm, before, behind))
+        return found

@@ -21,7 +21,7 @@ from flexipy.proxy.api import (
     string,
 )
 from flexipy.sip import names as H
-from flexipy.sip.headers import NameAddr
+from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import Message, unfold
 from flexipy.sip.params import split_values
 from flexipy.sip.uri import SipUri, scheme_of
@@ -139,8 +139,7 @@ class NatHelper(Module):
         uri = contact.uri
         if uri.host != host or _port(uri) != (port or _port(uri)) or self._mark in uri.params or "gr" in uri.params:
             return None
-        contact.uri_raw = self._moved(uri, address, transport).raw
-        return bytes(contact)
+        return replace_uri(raw, contact.uri_raw, self._moved(uri, address, transport).raw)
 
     def _moved(self, uri: SipUri, address: tuple[str, int], transport: bytes) -> SipUri:
         params = dict(uri.params)

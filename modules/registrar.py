@@ -6,12 +6,10 @@ The rules are in `flexipy.registrar`; here they meet SIP.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Final
-
 
 from flexipy.proxy.api import (
     Module,
@@ -32,6 +30,7 @@ from flexipy.registrar.domains import ManagedDomains
 from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
@@ -161,14 +160,10 @@ class RegistrarModule(Module):
     def _secret(self) -> bytes:
         """The key of temporary GRUUs, kept so that they stay valid over a restart."""
         try:
-            path = self.context.state_file("gruu-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError as error:
+            return load_secret(self.context.state_file("gruu-secret"))
+        except (OSError, ValueError) as error:
             self.context.logger.warning("temporary GRUUs will not survive a restart: %s", error)
-            return secrets.token_bytes(32)
+            return b""
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
@@ -272,7 +267,7 @@ class RegistrarModule(Module):
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        aor = request.to.uri
+        aor = request.to_uri
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []

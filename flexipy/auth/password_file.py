@@ -93,9 +93,7 @@ class PasswordFile:
             key = (account.user, account.domain)
             if key in file.accounts:
                 place = file.places[key] + 1
-                file._report(
-                    filename, index + 1, f"{account.user}@{account.domain} is already in line {place}"
-                )
+                file._report(filename, index + 1, f"{account.user}@{account.domain} is already in line {place}")
                 continue
             file.accounts[key] = account
             file.places[key] = index
@@ -199,9 +197,7 @@ def format_account(account: Account) -> str:
     words = [f"{name}@{account.domain}" if name else account.domain]
     if account.password is not None:
         words.append(f"clrtxt:{account.password}")
-    words += [
-        f"{kind}:{account.hashes[name]}" for kind, (name, _) in _HASHES.items() if name in account.hashes
-    ]
+    words += [f"{kind}:{account.hashes[name]}" for kind, (name, _) in _HASHES.items() if name in account.hashes]
     words.append(";")
     if account.auth_id or account.phone:
         words.append(percent_encode(account.auth_id or account.user, safe=_KEPT, errors="surrogateescape"))

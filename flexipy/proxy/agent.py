@@ -265,7 +265,7 @@ class Agent:
             event.reply(error.status, str(error) if error.status != 416 else "")
             return
         if request.method == b"ACK":
-            self._forward_ack(event, target)
+            self._forward_ack(event, target, mark)
             return
         branch = event.branch
         if branch is None:
@@ -274,34 +274,32 @@ class Agent:
             relay.branches.append(branch)
             if request.method == b"INVITE":
                 self.reply_trying(event)
-        branch.send(event, target, now)
+        branch.send(event, target, mark, now)
 
-    def _forward_ack(self, event: RequestEvent, target: SipUri) -> None:
+    def _forward_ack(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
         flow: Flow | None
         if event.route_token:
             flow = self.transports.flow_from_token(event.route_token)
         else:
             flow = self.egress.immediate_flow(target)
         if flow is not None:
-            self._send_ack(event, flow)
+            self._send_ack(event, flow, mark)
         elif not event.route_token:
-            self.spawn(self._forward_ack_slowly(event, target))
+            self.spawn(self._forward_ack_slowly(event, target, mark))
 
-    async def _forward_ack_slowly(self, event: RequestEvent, target: SipUri) -> None:
+    async def _forward_ack_slowly(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
         from flexipy.transport.errors import TransportError
 
         try:
             for address in await self.egress.targets(target, event.request):
                 flow = self.transports.flow_for(address) or await self.transports.connect(address)
-                self._send_ack(event, flow)
+                self._send_ack(event, flow, mark)
                 return
         except TransportError as error:
             logger.info("%s: ACK not delivered: %s", event.request.call_id, error)
 
-    def _send_ack(self, event: RequestEvent, flow: Flow) -> None:
-        request = event.request
-        branch = routing.new_branch(routing.loop_mark(event.received_uri, request))
-        flow.send(routing.compose(request, flow, branch, None, b"", b""))
+    def _send_ack(self, event: RequestEvent, flow: Flow, mark: bytes) -> None:
+        flow.send(routing.compose(event.request, flow, routing.new_branch(mark), None, b"", b""))
 
     def reply_trying(self, event: RequestEvent) -> None:
         """Tell the caller at once that the INVITE arrived (RFC 3261 section 16.2)."""

@@ -15,6 +15,30 @@ from flexipy.sip.params import Params, encode, quote
 from flexipy.sip.uri import SipUri
 
 _OURS: Final = frozenset(("expires", "pub-gruu", "temp-gruu"))
+# RFC 3840 section 9: the values of feature parameters stand in quotes, tokens too; so do those of all `+` ones
+_FEATURE_TAGS: Final = frozenset(
+    (
+        "actor",
+        "application",
+        "audio",
+        "automata",
+        "class",
+        "control",
+        "data",
+        "description",
+        "duplex",
+        "events",
+        "extensions",
+        "isfocus",
+        "language",
+        "methods",
+        "mobility",
+        "priority",
+        "schemes",
+        "text",
+        "video",
+    )
+)
 _SHARED_LIMIT: Final = 4096
 _REG_ID_LIMIT: Final = 2**31  # RFC 5626 section 4.2: reg-id is 1 to 2**31 - 1
 
@@ -130,6 +154,8 @@ def parameter_bytes(params: Params) -> bytes:
             continue
         if value is None:
             out.append(f";{name}")
+        elif name[0] == "+" or name in _FEATURE_TAGS:
+            out.append(f";{name}={quote(value)}")
         elif value.isalnum() or is_token(value):
             out.append(f";{name}={value}")
         else:

@@ -118,6 +118,20 @@ class NameAddr:
         return encode(display) + b"<" + self.uri_raw + b">" + encode(_serialise_params(self.params))
 
 
+def replace_uri(raw: bytes, old: bytes, new: bytes) -> bytes:
+    """An address value with another URI, its other bytes as they are (parameters keep their quotes).
+
+    Args:
+        raw: the value.
+        old: its URI, as `NameAddr.parse(raw).uri_raw`.
+        new: comes in its place, in angle brackets.
+    """
+    bracketed = b"<" + old + b">"
+    if bracketed in raw:
+        return raw.replace(bracketed, b"<" + new + b">", 1)
+    return raw.replace(old, new if b"<" in raw else b"<" + new + b">", 1)
+
+
 def _checked(uri: bytes) -> bytes:
     if not uri or b":" not in uri or b" " in uri:
         raise HeaderError("no URI in an address")

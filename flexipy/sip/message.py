@@ -13,7 +13,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
 from flexipy.sip.params import decode, encode, split_values
-from flexipy.sip.status import phrase
+from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
 
 _CRLF: Final = b"\r\n"
@@ -29,14 +29,16 @@ class Message:
         lines: header lines without their CRLF, as received.
         names: canonical name of each line (see `flexipy.sip.names`).
         body: everything after the empty line.
+        length_fault: what is wrong with Content-Length, found while reading; empty for nothing.
     """
 
-    __slots__ = ("body", "lines", "names")
+    __slots__ = ("body", "length_fault", "lines", "names")
 
     def __init__(self, lines: list[bytes], names: list[bytes], body: bytes) -> None:
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -109,6 +111,26 @@ class Message:
     def to(self) -> NameAddr:
         """The To value, decoded."""
         return NameAddr.parse(unfold(self.require(H.TO)))
+
+    @property
+    def from_uri(self) -> SipUri:
+        """The URI of the From header, decoded; cheaper than `from_`."""
+        return self._address_uri(H.FROM)
+
+    @property
+    def to_uri(self) -> SipUri:
+        """The URI of the To header, decoded; cheaper than `to`."""
+        return self._address_uri(H.TO)
+
+    def _address_uri(self, name: bytes) -> SipUri:
+        if name not in self.names:
+            raise HeaderError(f"missing {decode(name)} header")
+        line = self.lines[self.names.index(name)]
+        start = line.find(b"<")
+        end = line.find(b">", start)
+        if start > 0 and end > 0 and b'"' not in line:
+            return SipUri.parse(line[start + 1 : end])
+        return NameAddr.parse(unfold(self.require(name))).uri
 
     @property
     def top_via_raw(self) -> bytes:
@@ -212,6 +234,7 @@ class Request(Message):
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     @staticmethod
     def build(method: str, uri: str, headers: list[tuple[str, str]], body: bytes = b"") -> Request:
@@ -269,6 +292,7 @@ class Response(Message):
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     @staticmethod
     def to_request(request: Request, status: int, reason: str = "", to_tag: bytes = b"") -> Response:
@@ -280,21 +304,28 @@ class Response(Message):
             reason: another phrase than the usual one.
             to_tag: set on the To where it has no tag yet and the code is above 100.
         """
-        lines: list[bytes] = []
-        copied: list[bytes] = []
+        names = request.names
         source = request.lines
-        for index, name in enumerate(request.names):
-            if name in _COPIED:
-                line = source[index]
-                if name == H.TO and to_tag and b"tag=" not in line.rpartition(b">")[2]:
-                    line = line + b";tag=" + to_tag
-                elif name == H.TIMESTAMP and status != 100:
-                    continue
-                lines.append(line)
-                copied.append(name)
+        try:
+            to = source[names.index(H.TO)]
+            lines = [
+                source[names.index(H.VIA)],
+                source[names.index(H.FROM)],
+                to,
+                source[names.index(H.CALL_ID)],
+                source[names.index(H.CSEQ)],
+            ]
+            copied = _COPIED[:]
+        except ValueError:
+            lines, copied = _copy_what_is_there(request)
+            to = b""
+        if to and to_tag and b"tag=" not in to.rpartition(b">")[2]:
+            lines[2] = to + b";tag=" + to_tag
+        if names.count(H.VIA) > 1 or H.TIMESTAMP in names:
+            _copy_more(request, status, lines, copied)
         lines.append(b"Content-Length: 0")
         copied.append(H.CONTENT_LENGTH)
-        return Response(status, encode(reason or phrase(status)), lines, copied)
+        return Response(status, encode(reason) if reason else phrase_bytes(status), lines, copied)
 
     @property
     def start_line(self) -> bytes:
@@ -312,7 +343,24 @@ class Response(Message):
         return f"<{self.status} {decode(self.reason)}>"
 
 
-_COPIED: Final = frozenset((H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ, H.TIMESTAMP))
+_COPIED: Final = [H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ]
+
+
+def _copy_what_is_there(request: Request) -> tuple[list[bytes], list[bytes]]:
+    """For a request that lacks a header which every request must have: it is answered all the same."""
+    pairs = [pair for pair in zip(request.lines, request.names, strict=True) if pair[1] in _COPIED]
+    return [line for line, _ in pairs], [name for _, name in pairs]
+
+
+def _copy_more(request: Request, status: int, lines: list[bytes], copied: list[bytes]) -> None:
+    """The Vias below the first, and the Timestamp into a 100 (RFC 3261 section 8.2.6.1)."""
+    vias = [line for line, name in zip(request.lines, request.names, strict=True) if name == H.VIA]
+    have = copied.count(H.VIA)
+    lines[have:have] = vias[have:]
+    copied[have:have] = [H.VIA] * (len(vias) - have)
+    if status == 100 and H.TIMESTAMP in request.names:
+        lines.append(request.lines[request.names.index(H.TIMESTAMP)])
+        copied.append(H.TIMESTAMP)
 
 
 def unfold(value: bytes) -> bytes:
@@ -356,11 +404,23 @@ def parse(data: bytes) -> Request | Response:
         names = [known[line.partition(b":")[0]] for line in lines]
     except KeyError:
         names = _names_slowly(lines)
+    fault = ""
     if H.CONTENT_LENGTH in names:
-        body = _bounded_body(lines[names.index(H.CONTENT_LENGTH)], body)
-    if start[:8] == b"SIP/2.0 ":
-        return _response(start, lines, names, body)
-    return _request(start, lines, names, body)
+        text = lines[names.index(H.CONTENT_LENGTH)].partition(b":")[2].strip()
+        if not text.isdigit() or len(text) > 10:
+            fault = "bad Content-Length"
+        else:
+            length = int(text)
+            if length < len(body):
+                body = body[:length]
+            elif length > len(body):
+                fault = "body shorter than Content-Length"
+    message = (
+        _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
+    )
+    if fault:
+        message.length_fault = fault
+    return message
 
 
 def _names_slowly(lines: list[bytes]) -> list[bytes]:
@@ -374,14 +434,6 @@ def _names_slowly(lines: list[bytes]) -> list[bytes]:
         except HeaderError as error:
             raise ParseError(str(error)) from error
     return names
-
-
-def _bounded_body(line: bytes, body: bytes) -> bytes:
-    text = line.partition(b":")[2].strip()
-    if not text.isdigit() or len(text) > 10:
-        return body  # `validate` answers 400
-    length = int(text)
-    return body if length >= len(body) else body[:length]
 
 
 def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Request:

@@ -71,18 +71,24 @@ def parse_params(raw: bytes) -> Params:
         HeaderError: unbalanced quotes, or a parameter without a name.
     """
     found: Params = {}
-    pieces = raw.split(b";")
-    if b'"' in raw and any(piece.count(b'"') & 1 or b"\\" in piece for piece in pieces):
-        pieces = split_quoted(raw, 0x3B)  # a ; within quotes
+    if not raw:
+        return found
+    pieces = decode(raw).split(";")
+    if b'"' in raw and (b"\\" in raw or any(piece.count('"') & 1 for piece in pieces)):
+        pieces = [decode(piece) for piece in split_quoted(raw, 0x3B)]  # a ; within quotes
     for piece in pieces:
-        name, equals, value = piece.partition(b"=")
-        key = decode(name.strip().lower())
+        name, equals, value = piece.partition("=")
+        key = name.strip().lower()
         if not key:
             if equals:
                 raise HeaderError("parameter without a name")
             continue
         if key not in found:
-            found[key] = unquote(decode(value.strip())) if equals else None
+            if not equals:
+                found[key] = None
+            else:
+                value = value.strip()
+                found[key] = unquote(value) if value[:1] == '"' else value
     return found
 
 

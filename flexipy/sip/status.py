@@ -85,6 +85,17 @@ PHRASES: Final[dict[int, str]] = {
 _GENERIC: Final = ("", "Progress", "Success", "Redirection", "Client Error", "Server Error", "Global Failure")
 
 
+_encoded: dict[int, bytes] = {}
+
+
+def phrase_bytes(status: int) -> bytes:
+    """The reason phrase as it goes on the wire."""
+    found = _encoded.get(status)
+    if found is None:
+        found = _encoded[status] = phrase(status).encode()
+    return found
+
+
 def phrase(status: int) -> str:
     """The reason phrase for a status code; the name of its class where the code is unknown."""
     found = PHRASES.get(status)

@@ -38,6 +38,7 @@ class Branch:
     __slots__ = (
         "_cancel_reason",
         "_cancel_sent",
+        "_mark",
         "_targets",
         "_uri",
         "cancelled",
@@ -64,6 +65,7 @@ class Branch:
         self.cancelled = False
         self.flow: Flow | None = None
         self._cancel_sent = False
+        self._mark = b""
         self._cancel_reason: bytes | None = None
         self._targets: list[Target] | None = None
         self._uri: SipUri | None = None
@@ -80,9 +82,17 @@ class Branch:
 
     # --- sending -----------------------------------------------------------------------------------------
 
-    def send(self, event: RequestEvent, uri: SipUri, now: float) -> None:
-        """Send the request toward a URI, on the flow that its token names where it has one."""
+    def send(self, event: RequestEvent, uri: SipUri, mark: bytes, now: float) -> None:
+        """Send the request toward a URI, on the flow that its token names where it has one.
+
+        Args:
+            event: the request.
+            uri: the next hop.
+            mark: for loop detection, see `routing.loop_mark`.
+            now: monotonic seconds.
+        """
         self.event = event
+        self._mark = mark
         self._uri = uri
         egress = event.agent.egress
         token = self.flow_token or event.route_token
@@ -144,7 +154,7 @@ class Branch:
         request = event.request
         agent = event.agent
         method = request.method
-        branch = routing.new_branch(routing.loop_mark(event.received_uri, request))
+        branch = routing.new_branch(self._mark)
         recorded = event.record_route
         if recorded is None:
             recorded = routing.forms_dialog(method)

@@ -1,4 +1,4 @@
-"""What is in the journal survives any end of the process, and nothing in it keeps the server from starting."""
+"""What is in the journal survives any end of the process, and nothing in it stops the next start."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def test_a_torn_last_line_costs_that_line_only(path: Path) -> None:
     assert len(contents(start(path)[1])) == 2
 
 
-def test_damaged_lines_are_reported_once_with_their_place(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_lines_are_reported_once_with_their_place(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     registrar, _, journal = start(path)
     for index in range(3):
         registrar.register(registration(f"<sip:a@10.0.0.{index}>", call_id=b"%d" % index), NOW)
@@ -109,9 +107,7 @@ def test_damaged_lines_are_reported_once_with_their_place(
 
 
 @given(st.binary(max_size=300), st.integers(0, 400))
-def test_nothing_in_the_file_stops_the_start(
-    tmp_path_factory: pytest.TempPathFactory, junk: bytes, cut: int
-) -> None:
+def test_nothing_in_the_file_stops_the_start(tmp_path_factory: pytest.TempPathFactory, junk: bytes, cut: int) -> None:
     path = tmp_path_factory.mktemp("j") / "journal"
     line = binding_line(Binding(KEY, "u", SipUri.parse(b"sip:a@h"), expires_at=NOW + 60))
     path.write_bytes(HEADER + line[:cut] + junk + b"\n" + line)

@@ -157,9 +157,7 @@ def test_a_binding_at_the_same_uri_with_another_instance_is_purged() -> None:
 def test_two_devices_at_one_private_address_behind_different_proxies_both_stay() -> None:
     registrar = local_registrar()
     one = registration('<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:1>"', path=(b"<sip:edge1;lr>",))
-    two = registration(
-        '<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:2>"', path=(b"<sip:edge2;lr>",), call_id=b"2"
-    )
+    two = registration('<sip:a@192.168.1.2>;+sip.instance="<urn:uuid:2>"', path=(b"<sip:edge2;lr>",), call_id=b"2")
     registrar.register(one, NOW)
     assert len(registrar.register(two, NOW)) == 2
 
@@ -319,6 +317,13 @@ def test_the_answer_shows_parameters_and_remaining_time() -> None:
     listed = registrar.register(registration(call_id=b"other"), NOW + 40)
     [value] = registrar.contact_values(request, listed, NOW + 40)
     assert value == b'<sip:a@10.0.0.1;x=1>;q=0.5;+foo="a b";bar;expires=60'
+
+
+def test_feature_parameters_keep_their_quotes() -> None:
+    registrar = local_registrar()
+    request = registration('<sip:a@10.0.0.1>;+org.linphone.specs="lime";mobility="fixed";video;x=y')
+    [value] = registrar.contact_values(request, registrar.register(request, NOW), NOW)
+    assert value == b'<sip:a@10.0.0.1>;+org.linphone.specs="lime";mobility="fixed";video;x=y;expires=600'
 
 
 def test_answered_expiry_is_randomised_downwards_for_the_requester_only() -> None:

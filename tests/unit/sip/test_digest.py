@@ -92,8 +92,7 @@ def test_a_name_in_a_quoted_string_is_not_taken_for_a_parameter() -> None:
 
 def test_of_duplicate_parameters_the_first_counts() -> None:
     found = parse_authorization(
-        b'Digest username="a", username="b", realm="r", nonce="n", uri="u", response="3",'
-        b" nc=00000001, nc=00000002"
+        b'Digest username="a", username="b", realm="r", nonce="n", uri="u", response="3", nc=00000001, nc=00000002'
     )
     assert (found.username, found.nc) == ("a", "00000001")
 
