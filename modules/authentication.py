@@ -246,7 +246,7 @@ class Authentication(Module):
         index, credentials = found
         now = time.time()
         wait = 0.0
-        if self._throttle is not None:
+        if self._throttle is not None and not self._throttle.quiet:
             wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
         if wait > 0:
             self.context.counters["guesses_refused"] += 1

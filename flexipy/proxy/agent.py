@@ -132,7 +132,11 @@ class Agent:
             else:
                 key = server_key(request, via, sent_by, method)
                 transaction = self.layer.servers.get(key)
-                if transaction is not None and transaction.receive(request, now):
+                if transaction is not None:
+                    if transaction.receive(request, now):
+                        return
+                elif (given := self.layer.given_answer(key)) is not None:
+                    flow.send(given)
                     return
             reply_port = routing.stamp_via(request, index, via, flow)
         except SipError as error:
@@ -171,9 +175,9 @@ class Agent:
     def _cancel(self, event: RequestEvent, now: float) -> None:
         transaction = self.layer.servers.get(event.key)
         event.key += b" CANCEL"
-        known = self.layer.servers.get(event.key)
-        if known is not None:
-            known.receive(event.request, now)
+        given = self.layer.given_answer(event.key)
+        if given is not None:
+            event.flow.send(given)
             return
         if transaction is None or transaction.method != b"INVITE":
             event.reply(481)

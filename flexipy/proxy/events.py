@@ -151,8 +151,12 @@ class RequestEvent:
         if branch is not None:
             branch.answer_locally(response, self.now)
             return
-        self.agent.stamp_response(response)
-        self.server_transaction().respond(response, self.now)
+        agent = self.agent
+        agent.stamp_response(response)
+        if self.transaction is None and status >= 200 and self.request.method != b"INVITE":
+            agent.layer.answer_at_once(self.key, bytes(response), agent.reply_flow(self), self.now)
+        else:
+            self.server_transaction().respond(response, self.now)
 
     def send_stateless(self, response: Response) -> None:
         """Answer without a transaction: a challenge, which costs an attacker more than us (RFC 3261 section 26.3.2.4).
