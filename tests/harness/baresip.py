@@ -172,7 +172,7 @@ class Baresip:
     async def refused(self) -> str:
         """Wait until the server has refused its registration; the status line."""
         assert self.program is not None
-        return (await self.program.prints(r"\{0/\S+\} ([4-6]\d\d [^(]*)"))[1].strip()
+        return (await self.program.prints(r"reg: \S+: ([4-6]\d\d [^(]*)"))[1].strip()
 
     async def dial(self, uri: str) -> None:
         """Call somebody."""

@@ -46,15 +46,22 @@ class Program:
         command: program and arguments.
         directory: where it runs.
         environment: variables added to those of the tests.
+        log: a file in which it tells more than in its output.
 
     Attributes:
         output: the lines it has printed, standard output and error together.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         self.name = name
+        self._log = log
         self.output: Events[str] = Events(name)
         self.process = subprocess.Popen(
             list(command),
@@ -87,6 +94,13 @@ class Program:
     def has_printed(self, pattern: str) -> bool:
         """Whether such a line was printed, taken or not."""
         return self.output.any(lambda text: re.search(pattern, text) is not None)
+
+    def told(self, since: int, limit: int) -> str:
+        """The last lines that it printed since a place in its output, or logged, for the report of a failure."""
+        lines = self.output.seen[since:][-limit:]
+        if self._log is not None and self._log.exists():
+            lines += self._log.read_text("utf-8", "replace").splitlines()[-limit:]
+        return "\n".join(lines)
 
     @property
     def alive(self) -> bool:

@@ -86,12 +86,11 @@ class Server:
         self.authority.issue(self.certificate)
         self.passwords.write_text(password_file())
         self.ports: dict[tuple[str, str], int] = dict.fromkeys(transports, 0)
+        self._points = ""
         self.program: Program | None = None
         self._checked = 0
         self._settings = self._defaults()
-        for section, values in (settings or {}).items():
-            self._settings.setdefault(section, {}).update(values)
-        self.write_configuration()
+        self.write_configuration(settings)
 
     def _defaults(self) -> dict[str, dict[str, str]]:
         return {
@@ -116,8 +115,7 @@ class Server:
         for section, values in (changes or {}).items():
             self._settings.setdefault(section, {}).update(values)
         settings = copy.deepcopy(self._settings)
-        points = [_TRANSPORTS[key].format(port=port) for key, port in self.ports.items()]
-        settings["global"].setdefault("transports", " ".join(points))
+        settings["global"].setdefault("transports", self._points)
         text = "\n".join(
             f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())
             for section, values in settings.items()
@@ -128,13 +126,14 @@ class Server:
 
     def start(self) -> Server:
         """Start it and wait until it listens everywhere."""
+        self._points = " ".join(_TRANSPORTS[key].format(port=port) for key, port in self.ports.items())
+        self.write_configuration()
         command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration))
         self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": str(_ROOT)})
         self._checked = 0
         for _ in self.ports:
             found = self.program.prints_now(_LISTENING)
             self.ports[found[1], found[2]] = int(found[3])
-        self.write_configuration()
         return self
 
     def stop(self) -> float:
