@@ -35,6 +35,7 @@ from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
+from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
@@ -247,8 +248,12 @@ class RegistrarModule(Module):
             return None
         if H.ROUTE in request.names:
             return None  # it only passes here on its way to another hop
-        if self._refreshed(event):
-            return None
+        try:
+            if self._refreshed(event):
+                return None
+        except UriError as error:
+            # Only the request URI's scheme is answered 416 (RFC 4475 section 3.3.4).
+            raise SipError("To must be a SIP address", 400) from error
         registration = self._registration(event)
         try:
             bindings = self.registrar.register(registration, time.time())
@@ -293,7 +298,10 @@ class RegistrarModule(Module):
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
         names = request.names
-        aor = request.to_uri
+        try:
+            aor = request.to_uri
+        except UriError as error:  # of whatever kind (RFC 4475 section 3.3.4)
+            raise SipError(f"only SIP addresses can be registered: {error}", 400) from error
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []

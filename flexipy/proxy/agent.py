@@ -23,9 +23,9 @@ from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLay
 from flexipy.sip.transaction.layer import server_key
 from flexipy.sip.uri import SipUri
 from flexipy.sip.validation import check_request, check_response
+from flexipy.transport.flow import Flow
 
 if TYPE_CHECKING:
-    from flexipy.transport.flow import Flow
     from flexipy.transport.resolver import Resolver
     from flexipy.transport.transports import Transports
 
@@ -56,6 +56,7 @@ class Agent:
         counters: numbers for operators, by name.
         services: what modules offer each other, by type.
         pipeline: the modules; set by `install`.
+        no_flow: stands for the source of requests that came by none; closed.
     """
 
     transports: Transports
@@ -75,6 +76,8 @@ class Agent:
         self.pipeline = Pipeline(self, ())
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
+        self.no_flow = Flow(b"UDP", None)
+        self.no_flow.closed = True
         self._tasks: set[asyncio.Future[Any]] = set()
         self._stopping = False
 
@@ -158,7 +161,7 @@ class Agent:
         except SipError as error:
             self.counters["invalid_requests"] += 1
             logger.info("%s: %r from %s refused: %s", request.call_id, request, flow.remote, error)
-            event.reply(error.status, str(error) if error.status == 400 else "")
+            event.reply(error.status, error.phrase)
             return
         self.pipeline.run(event)
 
@@ -252,6 +255,15 @@ class Agent:
         return port is None or any(listener.port == port for listener in self.transports.listeners)
 
     # --- messages out ------------------------------------------------------------------------------------
+
+    def event_for(self, request: Request, flow: Flow, now: float) -> RequestEvent:
+        """An event for a request that is no longer, or was never, asked for by anybody on the wire.
+
+        Its transaction has ended: answers to it go nowhere.
+        """
+        event = RequestEvent(self, request, flow, routing.new_branch(b"0"), now)
+        event.server_transaction().terminate()
+        return event
 
     def forward(self, event: RequestEvent, next_hop: SipUri | None) -> None:
         """Send an event's request on; see `RequestEvent.forward`."""

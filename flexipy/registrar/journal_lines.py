@@ -39,8 +39,7 @@ def binding_line(binding: Binding) -> bytes:
         _PATH_END.join(binding.path) if binding.path else b"",
         binding.call_id,
         # one formatting for all numbers that stand together; no field among them needs escaping
-        b"%d\t%.3f\t%.3f\t%.3f"
-        % (binding.cseq, binding.expires_at, binding.message_expires_at, binding.updated_at),
+        b"%d\t%.3f\t%.3f\t%.3f" % (binding.cseq, binding.expires_at, binding.message_expires_at, binding.updated_at),
         binding.user_agent,
         binding.accept,
         binding.flow_token,

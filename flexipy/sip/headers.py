@@ -175,7 +175,7 @@ class Via:
         pieces = [piece.strip() for piece in head.split("/", 2)]
         if len(pieces) != 3:
             raise HeaderError("bad Via")
-        transport, _, sent_by = pieces[2].partition(" ")
+        transport, _, sent_by = " ".join(pieces[2].split()).partition(" ")
         if pieces[0].upper() != "SIP" or pieces[1] != "2.0" or not is_token(transport):
             raise HeaderError("bad Via protocol")
         try:

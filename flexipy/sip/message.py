@@ -415,9 +415,7 @@ def parse(data: bytes) -> Request | Response:
                 body = body[:length]
             elif length > len(body):
                 fault = "body shorter than Content-Length"
-    message = (
-        _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
-    )
+    message = _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
     if fault:
         message.length_fault = fault
     return message

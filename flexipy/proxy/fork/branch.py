@@ -160,6 +160,10 @@ class Branch:
             recorded = routing.forms_dialog(method)
         came_by = event.flow if recorded else None
         token = self.flow_token if came_by is not None else b""
+        if event.before_send is not None:
+            request = request.copy()
+            for edit in event.before_send:
+                edit(request, flow)
         data = routing.compose(request, flow, branch, came_by, event.incoming_token, token)
         transaction = agent.layer.create_client(branch, method, data, flow, self)
         self.transaction = transaction
@@ -204,7 +208,7 @@ class Branch:
             self._next_address(now)
             return
         response.pop_first_value(H.VIA)
-        self._pass_on(response, now)
+        self._pass_on(response, self.flow, now)
 
     def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
         """No answer in time."""
@@ -233,7 +237,7 @@ class Branch:
     def answer_locally(self, response: Response, now: float) -> None:
         """A module answered the branch's request instead of sending it on."""
         if not self.finished:
-            self._pass_on(response, now)
+            self._pass_on(response, None, now)
 
     def fail(self, status: int, now: float) -> None:
         """The branch ends without a response of its own: take it for this one."""
@@ -244,15 +248,15 @@ class Branch:
             self.context.on_branch_response(self, None, now)
             return
         tag = self.context.agent.to_tag(request)
-        self._pass_on(Response.to_request(request, status, "", tag), now)
+        self._pass_on(Response.to_request(request, status, "", tag), None, now)
 
-    def _pass_on(self, response: Response, now: float) -> None:
+    def _pass_on(self, response: Response, flow: Flow | None, now: float) -> None:
         status = response.status
         first_final = status >= 200 and self.status < 200
         self.status = status
         context = self.context
         agent = context.agent
-        agent.pipeline.run_response(ResponseEvent(agent, response, self.flow, self, now))
+        agent.pipeline.run_response(ResponseEvent(agent, response, flow, self, now))
         if first_final:
             self.response = response
         context.on_branch_response(self, response, now)
