@@ -330,9 +330,12 @@ class Agent:
         return event.flow
 
     def to_tag(self, request: Message) -> bytes:
-        """The To tag of our own answers to a request; the same for each retransmission of it."""
-        via = request.lines[request.names.index(H.VIA)]
-        return b"fx%016x" % (hash((via, request.call_id)) & 0xFFFFFFFFFFFFFFFF)
+        """The To tag of our own answers to a request; the same for each retransmission of it.
+
+        The Via has no part in it: some clients give the ACK of a refusal a branch of its own, and that ACK must not
+        go on to the person called.
+        """
+        return b"fx%016x" % (hash(request.call_id) & 0xFFFFFFFFFFFFFFFF)
 
     def stamp_response(self, response: Response) -> None:
         """Put the Server header on a response of our own."""
