@@ -13,7 +13,7 @@ from flexipy.proxy import routing
 from flexipy.proxy.egress import Egress
 from flexipy.proxy.events import RequestEvent
 from flexipy.proxy.fork.branch import Branch
-from flexipy.proxy.fork.context import Relay
+from flexipy.proxy.fork.context import RINGING, TIMER_C, Relay
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
@@ -290,6 +290,7 @@ class Agent:
             relay.branches.append(branch)
             if request.method == b"INVITE":
                 self.reply_trying(event)
+                self.timers.set(TIMER_C, now, relay, RINGING)
         branch.send(event, target, mark, now)
 
     def _forward_ack(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
@@ -362,21 +363,33 @@ class Agent:
         if not self.timers.idle:
             asyncio.get_running_loop().call_later(TICK, self._tick)
 
-    def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
-        """Run something in the background until it ends or the agent stops."""
+    def spawn(
+        self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Run something in the background until it ends or the agent stops.
+
+        Args:
+            work: the awaitable.
+            on_failure: called with an exception that ends it, in place of the log.
+        """
         if isinstance(work, Coroutine):
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_task(work)
         else:
             future = asyncio.ensure_future(work)
         self._tasks.add(future)
-        future.add_done_callback(self._task_done)
+
+        def done(task: asyncio.Future[Any]) -> None:
+            self._tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                (on_failure or self._task_failed)(error)
+
+        future.add_done_callback(done)
         return future
 
-    def _task_done(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.counters["task_failures"] += 1
-            logger.error("background work failed", exc_info=task.exception())
+    def _task_failed(self, error: BaseException) -> None:
+        self.counters["task_failures"] += 1
+        logger.error("background work failed", exc_info=error)
 
     def schedule(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action every so many seconds until the agent stops."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from flexipy.sip.message import Request
 from flexipy.sip.uri import SipUri
+from flexipy.transport.errors import ResolutionError
+from flexipy.transport.specs import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from flexipy.transport.flow import Flow
@@ -40,6 +42,8 @@ class Egress:
         if flow is not None and not flow.closed:
             return flow
         host, port, transport = where(uri)
+        if transport is not None and transport not in DEFAULT_PORTS:
+            return None
         targets = self._resolver.cached(host, port, transport, uri.secure)
         if not targets or len(targets) > 1:
             return None
@@ -66,6 +70,8 @@ class Egress:
             ResolutionError: there is none.
         """
         host, port, transport = where(uri)
+        if transport is not None and transport not in DEFAULT_PORTS:
+            raise ResolutionError(f"'{uri}' wants a transport that we don't speak")
         found = await self._resolver.resolve(host, port, transport, uri.secure)
         if self._small(request):
             return list(found)

@@ -107,7 +107,7 @@ class Branch:
         if immediate is not None and egress.fits(event.request, immediate):
             self.transmit(immediate, now)
         else:
-            event.agent.spawn(self._send_slowly(event, uri))
+            event.agent.spawn(self._send_slowly(event, uri), self._failed_inside)
 
     async def _send_slowly(self, event: RequestEvent, uri: SipUri) -> None:
         agent = event.agent
@@ -232,7 +232,15 @@ class Branch:
         event = self.event
         if event is not None:
             event.agent.counters["failovers"] += 1
-            event.agent.spawn(self._try_next())
+            event.agent.spawn(self._try_next(), self._failed_inside)
+
+    def _failed_inside(self, error: BaseException) -> None:
+        """A bug on the way out: whoever waits for this branch must hear of its end."""
+        agent = self.context.agent
+        agent.counters["task_failures"] += 1
+        agent.logger.error("sending on failed", exc_info=error)
+        if not self.finished:
+            self.fail(500, agent.clock())
 
     # --- answers -----------------------------------------------------------------------------------------
 
