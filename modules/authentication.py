@@ -223,6 +223,8 @@ class Authentication(Module):
             fits = any(self._subject.search(name) for name in event.flow.peer_names)
         if fits:
             event.identity = sender.aor
+            if event.method == b"REGISTER":
+                self._check_own_address(event)
             return True
         if self._reject_certificates:
             event.reply(403, "Bad credentials")
@@ -251,7 +253,7 @@ class Authentication(Module):
         if known is None or not verify(credentials, known, request.method.decode("ascii", "replace")):
             self._wrong(event, realm, account, credentials, sender, now)
             return
-        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, _uses(credentials), now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
@@ -312,7 +314,7 @@ class Authentication(Module):
         self.context.counters["wrong_passwords"] += 1
         if self._throttle is not None:
             self._throttle.failed(event.flow.remote[0], sender.aor, now)
-        self.context.logger.info("wrong password for %s from %s", sender.aor, event.flow.remote)
+        self.context.logger.info("wrong password for %s from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
         else:
@@ -321,12 +323,19 @@ class Authentication(Module):
     def _passed(self, event: RequestEvent, sender: SipUri, index: int) -> None:
         request = event.request
         event.identity = sender.aor
-        if request.method == b"REGISTER" and request.to_uri.aor != sender.aor:
-            event.reply(403, "Registration for somebody else")
+        if request.method == b"REGISTER" and not self._check_own_address(event):
             return
         # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
         del request.names[index]
         del request.lines[index]
+
+    @staticmethod
+    def _check_own_address(event: RequestEvent) -> bool:
+        """Whether a REGISTER is for the very address whose owner sends it; it is refused otherwise."""
+        if event.request.to_uri.aor == event.identity:
+            return True
+        event.reply(403, "Registration for somebody else")
+        return False
 
     def _challenge(self, event: RequestEvent, realm: str, account: Account | None, stale: bool) -> None:
         register = event.request.method == b"REGISTER"
@@ -353,3 +362,14 @@ class Authentication(Module):
                 before, _, behind = text.rpartition(_NONCE_PLACE.encode())
                 found.append((algorithm, before, behind))
         return found
+
+
+def _uses(credentials: Authorization) -> int:
+    """How often the nonce has been used, this time included; 0 from clients without qop, -1 for no number.
+
+    One more than `nc` says: some clients count from 0, and these counts must not come again either.
+    """
+    if not credentials.qop:
+        return 0
+    count = credentials.nonce_count
+    return count + 1 if count >= 0 else -1
