@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _OWN_CACHE_LIMIT: Final = 4096
+_OWN_CACHED_SIZE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +236,11 @@ class Agent:
         """Whether a URI names this proxy (an address or alias of ours), and its user part."""
         found = self._own.get(uri_raw)
         if found is None:
-            if len(self._own) >= _OWN_CACHE_LIMIT:
-                self._own.clear()
-            found = self._own[uri_raw] = self._find_own(uri_raw)
+            found = self._find_own(uri_raw)
+            if len(uri_raw) <= _OWN_CACHED_SIZE:
+                if len(self._own) >= _OWN_CACHE_LIMIT:
+                    self._own.clear()
+                self._own[uri_raw] = found
         return found
 
     def _find_own(self, uri_raw: bytes) -> tuple[bool, bytes]:
