@@ -18,6 +18,7 @@ from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
+from flexipy.sip.params import encode
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key
@@ -125,11 +126,11 @@ class Agent:
             self.counters["unreadable_messages"] += 1
             return
         index = names.index(H.VIA)
-        if b"," in request.lines[index]:
-            routing.split_top_via(request)
-        via = request.lines[index].partition(b":")[2].strip()
         method = request.method
         try:
+            if b"," in request.lines[index]:
+                routing.split_top_via(request)
+            via = request.lines[index].partition(b":")[2].strip()
             sent_by = routing.sent_by_of(via)
             if method == b"CANCEL":
                 key = server_key(request, via, sent_by, b"INVITE")
@@ -251,7 +252,7 @@ class Agent:
         own = self.transports.is_local(uri.host, uri.port) or (
             uri.host in self.options.aliases and self.port_is_ours(uri.port)
         )
-        return own, (uri.user or "").encode() if own else b""
+        return own, encode(uri.user or "") if own else b""
 
     def port_is_ours(self, port: int | None) -> bool:
         """Whether a URI's port is one that we listen on; a URI without a port counts."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flexipy.proxy import routing
 from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request, Response
 from flexipy.sip.transaction import ClientTransaction, State
 from flexipy.sip.transaction.client import cancel_for
@@ -235,12 +236,16 @@ class Branch:
             event.agent.spawn(self._try_next(), self._failed_inside)
 
     def _failed_inside(self, error: BaseException) -> None:
-        """A bug on the way out: whoever waits for this branch must hear of its end."""
+        """A fault on the way out: whoever waits for this branch must hear of its end."""
         agent = self.context.agent
-        agent.counters["task_failures"] += 1
-        agent.logger.error("sending on failed", exc_info=error)
+        status = 500
+        if isinstance(error, SipError):  # a module could not edit what leaves
+            status = error.status
+        else:
+            agent.counters["task_failures"] += 1
+            agent.logger.error("sending on failed", exc_info=error)
         if not self.finished:
-            self.fail(500, agent.clock())
+            self.fail(status, agent.clock())
 
     # --- answers -----------------------------------------------------------------------------------------
 
