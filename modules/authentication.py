@@ -254,7 +254,7 @@ class Authentication(Module):
         if known is None or not verify(credentials, known, decode(event.request.method)):
             self._wrong(event, realm, account, credentials, sender, now)
             return
-        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, _uses(credentials), now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
@@ -348,3 +348,14 @@ class Authentication(Module):
                 before, _, behind = text.rpartition(_NONCE_PLACE.encode())
                 found.append((algorithm, before, behind))
         return found
+
+
+def _uses(credentials: Authorization) -> int:
+    """How often the nonce has been used, this time included; 0 from clients without qop, -1 for no number.
+
+    One more than `nc` says: some clients count from 0, and these counts must not come again either.
+    """
+    if not credentials.qop:
+        return 0
+    count = credentials.nonce_count
+    return count + 1 if count >= 0 else -1

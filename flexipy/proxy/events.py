@@ -175,8 +175,12 @@ class RequestEvent:
         self.agent.reply_flow(self).send(bytes(response))
 
     def drop(self) -> None:
-        """End the request without an answer."""
+        """End the request without an answer; a branch counts as one that nobody answered."""
         self.state = EventState.FINISHED
+        if self.branch is not None:
+            self.branch.fail(408, self.now)
+        elif self.transaction is not None and not self.transaction.answered:
+            self.transaction.terminate()
 
     def forward(self, next_hop: SipUri | None = None) -> None:
         """Send the request on.

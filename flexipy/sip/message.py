@@ -431,6 +431,10 @@ def parse(data: bytes) -> Request | Response:
     if not end:
         raise ParseError("no empty line after the headers")
     lines = head.split(_CRLF)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends:
+        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
+        raise ParseError("a stray CR or LF in the headers")
     if b"\r\n " in head or b"\r\n\t" in head:
         lines = _join_folded(lines)
     start = lines.pop(0)
