@@ -182,6 +182,10 @@ class Baresip:
         """Wait for an event of a kind such as CALL_INCOMING; each counts once."""
         return await self.events.take(lambda event: event["type"] == kind, kind, timeout)
 
+    def has_been(self, kind: str) -> bool:
+        """Whether there was such an event at all."""
+        return self.events.any(lambda event: event["type"] == kind)
+
     async def incoming(self) -> dict[str, Any]:
         """Wait until it rings."""
         return await self.event("CALL_INCOMING")

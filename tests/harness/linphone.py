@@ -75,7 +75,7 @@ class Linphone:
         # Its TLS compares names only, never addresses, with the certificate.
         host = "localhost" if self._transport == "tls" and not version6 else self._host
         bracketed = f"[{host}]" if ":" in host else host
-        proxy = f"sip:{bracketed}:{self._server.port(self._transport, self._host)};transport={self._transport}"
+        proxy = self._server.uri(self._transport, host)
         sections = {
             "sip": {
                 "sip_port": -1,

@@ -28,7 +28,9 @@ _PYTHON = (sys.executable, "-X", "faulthandler", "-m")
 _TRANSPORTS = {
     ("udp", "127.0.0.1"): "sip:127.0.0.1:{port};transport=udp",
     ("tcp", "127.0.0.1"): "sip:127.0.0.1:{port};transport=tcp",
-    ("tls", "127.0.0.1"): "sips:localhost:{port};maddr=127.0.0.1",
+    ("tls", "127.0.0.1"): "sips:127.0.0.1:{port}",
+    # For clients that compare only names with a certificate; others would ask the DNS for this one.
+    ("tls", "localhost"): "sips:localhost:{port};maddr=127.0.0.1",
     ("ws", "127.0.0.1"): "sip:127.0.0.1:{port};transport=ws",
     ("wss", "127.0.0.1"): "sips:localhost:{port};maddr=127.0.0.1;transport=wss",
     ("udp", "::1"): "sip:[::1]:{port};transport=udp",
@@ -37,7 +39,7 @@ _TRANSPORTS = {
     ("ws", "::1"): "sip:[::1]:{port};transport=ws",
     ("wss", "::1"): "sips:[::1]:{port};transport=wss",
 }
-_LISTENING = r"listening on (\w+) (\S+):(\d+)$"
+_LISTENING = r"listening on (\w+) \S+:(\d+)$"
 _FAULT = re.compile(r"Traceback|Task exception was never retrieved|never awaited|Fatal Python error")
 
 
@@ -131,9 +133,10 @@ class Server:
         command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration))
         self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": str(_ROOT)})
         self._checked = 0
-        for _ in self.ports:
+        for transport, host in self.ports:
             found = self.program.prints_now(_LISTENING)
-            self.ports[found[1], found[2]] = int(found[3])
+            assert found[1] == transport, "listening points come up in the order of the configuration"
+            self.ports[transport, host] = int(found[2])
         return self
 
     def stop(self) -> float:
