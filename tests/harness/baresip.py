@@ -19,6 +19,7 @@ _MODULES = Path("/usr/lib/baresip/modules")
 _LOADED = ("g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
+_HALF_A_SECOND = 8000  # bytes of a recording
 _ports = itertools.count()
 
 
@@ -35,6 +36,7 @@ class Baresip:
         account: further account parameters, such as `answermode=auto`.
         password: another than the right one.
         domain: of the account.
+        max_calls: with that many calls it is busy.
 
     Attributes:
         events: of calls, as baresip tells them.
@@ -51,6 +53,7 @@ class Baresip:
         account: str = "",
         password: str | None = None,
         domain: str = DOMAIN,
+        max_calls: int = 4,
     ) -> None:
         need("baresip")
         self.user = user
@@ -65,6 +68,7 @@ class Baresip:
         self._transport = transport
         self._host = host
         self._account = account
+        self._max_calls = max_calls
         self._password = password_of(user) if password is None else password
         self._control_port = _free_port()
         self._reader: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class Baresip:
             "auplay_srate 8000",
             "ausrc_channels 1",
             "auplay_channels 1",
-            "call_max_calls 8",
+            f"call_max_calls {self._max_calls}",
             f"module_path {_MODULES}",
             *(f"module {name}.so" for name in _LOADED),
             "module_tmp account.so",
@@ -186,6 +190,10 @@ class Baresip:
         """Whether there was such an event at all."""
         return self.events.any(lambda event: event["type"] == kind)
 
+    def forget(self, kind: str) -> None:
+        """Pass over the events of that kind up to now."""
+        self.events.drop(lambda event: event["type"] == kind)
+
     async def incoming(self) -> dict[str, Any]:
         """Wait until it rings."""
         return await self.event("CALL_INCOMING")
@@ -203,11 +211,20 @@ class Baresip:
         found = self.directory.glob("dump-*-dec.wav")
         return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
-    async def hears(self, frequency: int) -> None:
-        """Wait until the tone of another is in its ear."""
+    async def hears(self, frequency: int, anew: bool = False) -> None:
+        """Wait until the tone of another is in its ear.
+
+        Args:
+            frequency: of the tone, Hz.
+            anew: what it has heard up to now does not count.
+        """
+        before = {path: path.stat().st_size for path in self.recordings()} if anew else {}
 
         def there() -> bool:
-            return any(is_tone(path, frequency) for path in self.recordings())
+            return any(
+                path.stat().st_size >= before.get(path, 0) + _HALF_A_SECOND * bool(before) and is_tone(path, frequency)
+                for path in self.recordings()
+            )
 
         await until(there, f"{self.user} hears {frequency} Hz")
 
