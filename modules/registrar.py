@@ -278,7 +278,7 @@ class RegistrarModule(Module):
         request = event.request
         if request.names.count(H.CONTACT) != 1:
             return False
-        aor = request.to_uri
+        aor = _address_of_record(request)
         call_id = request.call_id
         cseq = request.require(H.CSEQ).partition(b" ")[0]
         if not cseq.isdigit():
@@ -298,10 +298,7 @@ class RegistrarModule(Module):
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
         names = request.names
-        try:
-            aor = request.to_uri
-        except UriError as error:  # of whatever kind (RFC 4475 section 3.3.4)
-            raise SipError(f"only SIP addresses can be registered: {error}", 400) from error
+        aor = _address_of_record(request)
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []
@@ -377,3 +374,10 @@ def _source_of(request: Request) -> int:
     if H.PATH in names and names.count(H.PATH) > 1:
         found += request.get_all(H.PATH)
     return hash(b"\n".join(found)) or 1
+
+
+def _address_of_record(request: Request) -> SipUri:
+    try:
+        return request.to_uri
+    except UriError as error:  # also of another scheme (RFC 4475 section 3.3.4)
+        raise SipError(f"only SIP addresses can be registered: {error}", 400) from error
