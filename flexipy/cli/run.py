@@ -115,6 +115,8 @@ async def _serve(
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leaving.set)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     try:
         server = ProxyServer(config, *server_options)
         await server.start()
@@ -128,6 +130,9 @@ async def _serve(
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             logger.error("cannot write the pid file: %s", error)
+    if early.is_set():
+        _reload(server)
+    logger.info("ready")
     await leaving.wait()
     logger.info("leaving")
     await server.stop()

@@ -144,6 +144,7 @@ class Server:
             found = self.program.prints_now(_LISTENING)
             assert found[1] == transport, "listening points come up in the order of the configuration"
             self.ports[transport, host] = int(found[2])
+        self.program.prints_now(r"INFO flexipy: ready$")
         return self
 
     def stop(self) -> float:
