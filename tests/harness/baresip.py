@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ _MODULES = Path("/usr/lib/baresip/modules")
 _LOADED = ("g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
-_HALF_A_SECOND = 8000  # bytes of a recording
+_HALF_A_SECOND = 25  # packets
 _ports = itertools.count()
 
 
@@ -211,22 +212,28 @@ class Baresip:
         found = self.directory.glob("dump-*-dec.wav")
         return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
-    async def hears(self, frequency: int, anew: bool = False) -> None:
-        """Wait until the tone of another is in its ear.
-
-        Args:
-            frequency: of the tone, Hz.
-            anew: what it has heard up to now does not count.
-        """
-        before = {path: path.stat().st_size for path in self.recordings()} if anew else {}
+    async def hears(self, frequency: int) -> None:
+        """Wait until the tone of another is in its ear."""
 
         def there() -> bool:
-            return any(
-                path.stat().st_size >= before.get(path, 0) + _HALF_A_SECOND * bool(before) and is_tone(path, frequency)
-                for path in self.recordings()
-            )
+            return any(is_tone(path, frequency) for path in self.recordings())
 
         await until(there, f"{self.user} hears {frequency} Hz")
+
+    async def receives_audio(self) -> None:
+        """Wait until more RTP comes in than has up to now.
+
+        For calls that were on hold: baresip does not go on with its recording after that.
+        """
+        wanted = await self._packets() + _HALF_A_SECOND
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while await self._packets() < wanted:
+            assert asyncio.get_running_loop().time() < deadline, f"no audio for {self.user}"
+            await asyncio.sleep(0.05)
+
+    async def _packets(self) -> int:
+        found = re.search(r"rcvd=(\d+)", await self.command("audio_debug"))
+        return int(found[1]) if found else 0
 
 
 def _free_port() -> int:

@@ -105,9 +105,7 @@ async def test_sipp_makes_a_hundred_calls(server: Server, place: Path, transport
     try:
         register = Sipp(place, "register", ["bob"], server=server, transport=transport, contact_port=callee.port)
         await register.all_good()
-        caller = Sipp(
-            place, "call", ["alice"], server=server, transport=transport, service="bob", calls=100, rate=100
-        )
+        caller = Sipp(place, "call", ["alice"], server=server, transport=transport, service="bob", calls=100, rate=100)
         await caller.all_good()
     finally:
         await callee.stop()

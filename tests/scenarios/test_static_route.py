@@ -41,9 +41,11 @@ async def test_a_call_for_everyone_rings_everywhere(family: Server, place: Path)
 
 
 async def test_a_message_for_everyone_reaches_everyone(family: Server) -> None:
-    async with SipPhone(family, "alice") as alice, SipPhone(family, "bob", "ws") as bob, SipPhone(
-        family, "carol"
-    ) as carol:
+    async with (
+        SipPhone(family, "alice") as alice,
+        SipPhone(family, "bob", "ws") as bob,
+        SipPhone(family, "carol") as carol,
+    ):
         await asyncio.gather(alice.register(), bob.register())
         sending = asyncio.create_task(carol.message(_EVERYONE, "dinner!"))
         for phone in (alice, bob):

@@ -61,9 +61,11 @@ async def test_a_preferred_device_rings_first(place: Path) -> None:
     patience = {"call-fork-current-branches-timeout": "1"}
     server = Server(place / "house", {"module::Router": patience}, [("udp", "127.0.0.1")]).start()
     try:
-        async with SipPhone(server, "carol") as carol, SipPhone(server, "dave") as desk, SipPhone(
-            server, "dave"
-        ) as attic:
+        async with (
+            SipPhone(server, "carol") as carol,
+            SipPhone(server, "dave") as desk,
+            SipPhone(server, "dave") as attic,
+        ):
             await desk.register(parameters=";q=1.0")
             await attic.register(parameters=";q=0.2")
             call = await carol.invite(desk.uri)
