@@ -76,6 +76,7 @@ class Server:
         ports: the real port of each listening point; they stay the same over a restart.
         authority: signed the server's certificate.
         packages: folders with packages that are to be installed beside flexipy.
+        arguments: further ones for the command.
         configuration: the configuration file.
     """
 
@@ -95,6 +96,7 @@ class Server:
         self.passwords.write_text(password_file())
         self.ports: dict[tuple[str, str], int] = dict.fromkeys(transports, 0)
         self.packages: list[Path] = []
+        self.arguments: list[str] = []
         self._points = ""
         self.program: Program | None = None
         self._checked = 0
@@ -137,7 +139,7 @@ class Server:
         """Start it and wait until it listens everywhere."""
         self._points = " ".join(_TRANSPORTS[key].format(port=port) for key, port in self.ports.items())
         self.write_configuration()
-        command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration))
+        command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration), *self.arguments)
         self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": python_path(self.packages)})
         self._checked = 0
         for transport, host in self.ports:
