@@ -17,7 +17,7 @@ from tests.harness.server import DOMAIN, Server, password_of
 from tests.harness.tone import is_tone, write_tone
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_LOADED = ("g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
+_LOADED = ("stdio", "g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
 _HALF_A_SECOND = 25  # packets
@@ -38,6 +38,7 @@ class Baresip:
         password: another than the right one.
         domain: of the account.
         max_calls: with that many calls it is busy.
+        friend: whom its texts go to.
 
     Attributes:
         events: of calls, as baresip tells them.
@@ -55,6 +56,7 @@ class Baresip:
         password: str | None = None,
         domain: str = DOMAIN,
         max_calls: int = 4,
+        friend: str = "",
     ) -> None:
         need("baresip")
         self.user = user
@@ -70,6 +72,7 @@ class Baresip:
         self._host = host
         self._account = account
         self._max_calls = max_calls
+        self._friend = friend
         self._password = password_of(user) if password is None else password
         self._control_port = _free_port()
         self._reader: asyncio.Task[None] | None = None
@@ -108,7 +111,8 @@ class Baresip:
             f";regint=600;audio_codecs=pcma;dtmfmode=rtpevent"
         )
         (self.directory / "accounts").write_text(account + (f";{self._account}" if self._account else "") + "\n")
-        (self.directory / "contacts").write_text("")
+        contact = f'"Friend" <{self._friend}>\n' if self._friend else ""
+        (self.directory / "contacts").write_text(contact)
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -206,6 +210,17 @@ class Baresip:
     async def closed(self) -> str:
         """Wait until the call is over; why, in baresip's words."""
         return str((await self.event("CALL_CLOSED")).get("param", ""))
+
+    async def text(self, text: str) -> None:
+        """Send a text to the friend."""
+        await self.command("contact_next")
+        await self.command("message", text)
+
+    async def gets_text(self) -> tuple[str, str]:
+        """Wait for a text; from whom it is, and what it says."""
+        assert self.program is not None
+        found = await self.program.prints(r'(sip:\S+): "(.*)"$')
+        return found[1], found[2]
 
     def recordings(self) -> list[Path]:
         """What it heard, a file for each stream, the newest last."""

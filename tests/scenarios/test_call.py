@@ -1,4 +1,4 @@
-"""Two people talk: across clients and transports, heard both ways, hung up from either side."""
+"""Two people talk, or write: across clients and transports, heard both ways, hung up from either side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.baresip import Baresip
 from tests.harness.linphone import Linphone
+from tests.harness.linphonec import Linphonec
 from tests.harness.server import DOMAIN, Server
 from tests.harness.sip_phone import SipPhone
 from tests.harness.sipp import Sipp
@@ -62,29 +63,63 @@ async def test_early_media_reaches_a_ringing_phone(server: Server, place: Path) 
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
-async def test_baresip_calls_linphone(server: Server, place: Path, transport: str) -> None:
-    async with Baresip(server, place, "alice", tone=500) as alice, Linphone(server, place, "bob", transport) as bob:
+async def test_baresip_calls_linphone_and_they_hear_each_other(server: Server, place: Path, transport: str) -> None:
+    alice = Baresip(server, place, "alice", transport, tone=500)
+    bob = Linphonec(server, place, "bob", transport, tone=700)
+    async with alice, bob:
         await alice.dial(bob.uri)
         await bob.incoming()
-        await bob.answer()
+        bob.say("answer")
         await asyncio.gather(alice.established(), bob.established())
-        await bob.talk()
-        await asyncio.gather(alice.hears(bob.tone), bob.receives_audio())
+        await asyncio.gather(alice.hears(700), bob.hears(500))
         # Linphone is called by its GRUU from now on.
         await alice.command("hangup")
         await asyncio.gather(alice.closed(), bob.ended())
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_linphone_calls_baresip_and_they_hear_each_other(server: Server, place: Path, transport: str) -> None:
+    alice = Linphonec(server, place, "alice", transport, tone=700)
+    bob = Baresip(server, place, "bob", transport, tone=500)
+    async with alice, bob:
+        alice.call(bob.uri)
+        await bob.incoming()
+        await bob.command("accept")
+        await asyncio.gather(alice.established(), bob.established())
+        await asyncio.gather(alice.hears(500), bob.hears(700))
+        alice.say("terminate")
+        await asyncio.gather(alice.ended(), bob.closed())
+
+
 async def test_linphone_calls_baresip_which_hangs_up(server: Server, place: Path) -> None:
-    async with Baresip(server, place, "alice", "tls", tone=500) as alice, Linphone(server, place, "bob", "tcp") as bob:
+    async with Baresip(server, place, "alice", "tls") as alice, Linphone(server, place, "bob", "tcp") as bob:
         await bob.call(alice.uri)
         await alice.incoming()
         await alice.command("accept")
         await asyncio.gather(alice.established(), bob.established())
-        await bob.talk()
-        await asyncio.gather(alice.hears(bob.tone), bob.receives_audio())
         await alice.command("hangup")
         await asyncio.gather(alice.closed(), bob.ended())
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_baresip_and_linphone_send_each_other_texts(server: Server, place: Path, transport: str) -> None:
+    bob = Linphone(server, place, "bob", transport)
+    alice = Baresip(server, place, "alice", transport, friend=bob.uri)
+    async with alice, bob:
+        await alice.text("dinner is ready")
+        assert "dinner is ready" in await bob.event("message-received")
+        await bob.message(alice.uri, "on my way")
+        assert await alice.gets_text() == (bob.uri, "on my way")
+
+
+async def test_baresip_and_baresip_send_each_other_texts(server: Server, place: Path) -> None:
+    bob = Baresip(server, place, "bob", "tls", friend=f"sip:alice@{DOMAIN}")
+    alice = Baresip(server, place, "alice", friend=bob.uri)
+    async with alice, bob:
+        await alice.text("dinner is ready")
+        assert await bob.gets_text() == (alice.uri, "dinner is ready")
+        await bob.text("on my way")
+        assert await alice.gets_text() == (bob.uri, "on my way")
 
 
 async def test_linphone_calls_linphone(server: Server, place: Path) -> None:

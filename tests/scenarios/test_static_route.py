@@ -20,8 +20,15 @@ _EVERYONE = f"sip:everyone@{DOMAIN}"
 def family(place: Path) -> Iterator[Server]:
     """A house where `everyone` is alice and bob."""
     house = place / "house"
-    server = Server(house, {"module::Registrar": {"static-records-file": "routes.conf"}})
+    server = Server(
+        house,
+        {
+            "module::Registrar": {"static-records-file": "routes.conf"},
+            "module::Forward": {"routes-config-path": "hops.conf"},
+        },
+    )
     routes(server).write_text(f"# the family\n<{_EVERYONE}> <sip:alice@{DOMAIN}>, <sip:bob@{DOMAIN}>\n")
+    hops(server).write_text("# none\n")
     yield server.start()
     server.stop()
 
@@ -29,6 +36,11 @@ def family(place: Path) -> Iterator[Server]:
 def routes(server: Server) -> Path:
     """The file."""
     return server.directory / "routes.conf"
+
+
+def hops(server: Server) -> Path:
+    """The file with next hops for other domains."""
+    return server.directory / "hops.conf"
 
 
 async def test_a_call_for_everyone_rings_everywhere(family: Server, place: Path) -> None:
@@ -91,3 +103,26 @@ async def test_a_route_taken_out_leads_nowhere(family: Server) -> None:
         assert await family.reload() == []
         call = await carol.invite(_EVERYONE)
         assert (await call.final()).status == 404
+
+
+async def test_calls_to_another_domain_go_where_the_file_says_at_the_time(family: Server) -> None:
+    async with (
+        SipPhone(family, "carol") as carol,
+        SipPhone(family, "gateway", "udp") as old,
+        SipPhone(family, "gateway", "udp") as new,
+    ):
+        for gateway in (old, new):
+            hops(family).write_text(f"<{gateway.contact}> *.example.org\n")
+            assert await family.reload() == []
+            call = await carol.invite("sip:somebody@far.example.org")
+            invite = await gateway.incoming("INVITE")
+            assert invite.request.uri_raw == b"sip:somebody@far.example.org"
+            invite.answer(486)
+            assert (await call.final()).status == 486
+        # A mistake leaves the way as it was.
+        hops(family).write_text(f"<{old.contact}> *.example.org\n<nonsense\n")
+        (problem,) = await family.reload()
+        assert "hops.conf:2" in problem
+        call = await carol.invite("sip:somebody@far.example.org")
+        (await new.incoming("INVITE")).answer(486)
+        assert (await call.final()).status == 486
