@@ -105,7 +105,6 @@ class Authentication(Module):
             "",
             "The password file; see `flexipy passwd`.",
             aliases=("datasource",),
-            reloadable=True,
         ),
         duration(
             "guess-period",
@@ -180,7 +179,7 @@ class Authentication(Module):
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
-        return [str(problem) for problem in self._accounts.reload(time.monotonic() + 1.0)]
+        return [str(problem) for problem in self._accounts.reload(time.monotonic(), at_once=True)]
 
     def _look_at_file(self) -> None:
         for problem in self._accounts.reload(time.monotonic()):

@@ -90,7 +90,6 @@ class Forward(Module):
             "A file with a route on each line, `<sip:next-hop> domain`: requests for the domain (`*.domain` for those "
             "below it, `*` for all) go to the next hop.",
             aliases=("route", "routes"),
-            reloadable=True,
         ),
         boolean("add-path", "true", "Put a Path header on REGISTER requests that are sent on (RFC 3327)."),
         enum(

@@ -15,23 +15,18 @@ from flexipy import __version__
 from flexipy.config.config import Config
 from flexipy.config.reader import read
 from flexipy.servers.discovery import full_schema
+from flexipy.servers.log_level import set_log_level
 from flexipy.servers.proxy import ProxyServer, StartError
 
 logger = logging.getLogger("flexipy")
 
-_LEVELS = {
-    "debug": logging.DEBUG,
-    "message": logging.INFO,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def run(options: argparse.Namespace, path: Path | None) -> int:
     """Start what the command line asks for and stay until told to leave; returns the exit status."""
-    config, problems = read(path, full_schema(), options.set)
+    overrides = [*options.set, *(["global/log-level=debug"] if options.debug else [])]
+    config, problems = read(path, full_schema(), overrides)
     for problem in problems:
         print(problem, file=sys.stderr)
     if any(problem.is_error for problem in problems):
@@ -70,8 +65,6 @@ def _hosts(texts: list[str]) -> dict[str, list[str]]:
 
 
 def _log_to(config: Config, options: argparse.Namespace) -> None:
-    values = config.section("global")
-    level = logging.DEBUG if options.debug else _LEVELS.get(values.string("log-level"), logging.ERROR)
     handler: logging.Handler
     if options.syslog:
         handler = logging.handlers.SysLogHandler("/dev/log" if os.path.exists("/dev/log") else ("localhost", 514))
@@ -79,9 +72,8 @@ def _log_to(config: Config, options: argparse.Namespace) -> None:
     else:
         handler = _file_or_terminal(config, options)
         handler.setFormatter(logging.Formatter(_FORMAT))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Whatever the level, an operator sees where the server listens.
-    logging.getLogger("flexipy.transport.transports").setLevel(min(level, logging.INFO))
+    logging.basicConfig(handlers=[handler], force=True)
+    set_log_level(config)
 
 
 def _file_or_terminal(config: Config, options: argparse.Namespace) -> logging.Handler:
@@ -115,6 +107,8 @@ async def _serve(
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leaving.set)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     try:
         server = ProxyServer(config, *server_options)
         await server.start()
@@ -128,6 +122,9 @@ async def _serve(
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             logger.error("cannot write the pid file: %s", error)
+    if early.is_set():
+        _reload(server)
+    logger.info("ready")
     await leaving.wait()
     logger.info("leaving")
     await server.stop()

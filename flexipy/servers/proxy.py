@@ -19,6 +19,7 @@ from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.servers.control import ControlSocket
 from flexipy.servers.discovery import module_classes
+from flexipy.servers.log_level import set_log_level
 from flexipy.transport.errors import TransportError
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
@@ -225,6 +226,7 @@ class ProxyServer:
                 else:
                     problems.append(f"[{section.name}] {parameter.name} takes effect at the next start")
         self._renew_filters()
+        set_log_level(self.config)
         return problems
 
     def _renew_filters(self) -> None:
@@ -238,6 +240,7 @@ class ProxyServer:
             What is wrong, a line each.
         """
         self._renew_filters()
+        set_log_level(self.config)
         problems: list[str] = []
         for module in self.modules:
             if section.lower() == f"module::{module.name}".lower():

@@ -458,6 +458,10 @@ def parse(data: bytes) -> Request | Response:
                 body = body[:length]
             elif length > len(body):
                 fault = "body shorter than Content-Length"
+    else:
+        # Optional in a datagram only, and it may leave by a stream (RFC 3261 sections 16.6 step 10, 20.14).
+        lines.append(b"Content-Length: %d" % len(body))
+        names.append(H.CONTENT_LENGTH)
     message = _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
     if fault:
         message.length_fault = fault

@@ -34,6 +34,7 @@ class Branch:
         response: the final response, kept until the context has chosen.
         transaction: the client transaction while one lives.
         cancelled: whether the context gave it up.
+        reached: whether `status` is an answer from there, not one made up here.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Branch:
         "flow",
         "flow_token",
         "priority",
+        "reached",
         "response",
         "status",
         "transaction",
@@ -64,6 +66,7 @@ class Branch:
         self.response: Response | None = None
         self.transaction: ClientTransaction | None = None
         self.cancelled = False
+        self.reached = False
         self.flow: Flow | None = None
         self._cancel_sent = False
         self._mark = b""
@@ -211,6 +214,7 @@ class Branch:
             self._next_address(now)
             return
         response.pop_first_value(H.VIA)
+        self.reached = True
         self._pass_on(response, self.flow, now)
 
     def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
@@ -256,6 +260,7 @@ class Branch:
 
     def fail(self, status: int, now: float) -> None:
         """The branch ends without a response of its own: take it for this one."""
+        self.reached = False
         event = self.event
         request = self.context.request if event is None else event.request
         if request is None:

@@ -201,10 +201,17 @@ class Fork(ResponseContext):
         return best
 
     def answer_best(self, now: float, ignored: frozenset[int] = frozenset(), otherwise: int = 408) -> None:
-        """Give the caller the best of the branches' responses."""
+        """Give the caller the best of the branches' responses.
+
+        A 503 would have it avoid this server, a 430 is for proxies only (RFC 3261 section 16.7 item 6, RFC 5626
+        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now.
+        """
         best = self.best_response(ignored)
         if best is None:
             self.answer_with(otherwise, now)
+        elif best.status in (430, 503):
+            refused = any(branch.reached and branch.status == 503 for branch in self.branches)
+            self.answer_with(500 if refused else 480, now)
         else:
             self.answer(best, now)
 
