@@ -86,39 +86,35 @@ class Sipp:
         return dict(zip(rows[0], rows[-1], strict=False)) if len(rows) > 1 else {}
 
 
-def register(server: Server, pace: Pace, users: range, port: int | None = None) -> int:
-    """Register users in turn, each with its password; returns the retransmissions."""
+def register(server: Server, pace: Pace, users: range, contact: int) -> int:
+    """Register users in turn, each with its password, from their contact's port; returns the retransmissions."""
     fields = [f"{user(n)};[authentication username={user(n)} password={PASSWORD}];{n:012x}" for n in users]
     inject = _injection(server, "register", fields)
     extra = [*_pacing(pace), "-inf", inject, "-auth_uri", "bench.test", f"{_HOST}:{server.port}"]
-    sipp = Sipp("register", pace.count, server.directory, port or free_ports(1)[0], *extra)
-    return sipp.wait(_patience(pace))
+    return Sipp("register", pace.count, server.directory, contact, *extra).wait(_patience(pace))
 
 
-def call(server: Server, pace: Pace, users: range) -> int:
-    """Call users in turn; they ring, answer, and the caller hangs up. Returns the retransmissions."""
-    return _through(server, pace, users, ("caller", "-d", _TALK_MS), ("callee", "-d", _RING_MS))
+def call(server: Server, pace: Pace, users: range, contact: int) -> int:
+    """Call registered users in turn; they ring, answer, and the caller hangs up. Returns the retransmissions."""
+    callee = Sipp("callee", pace.count, server.directory, contact, "-d", _RING_MS)
+    return _through(server, pace, users, callee, "caller", "-d", _TALK_MS)
 
 
-def message(server: Server, pace: Pace, users: range) -> int:
-    """Send users a text message each in turn; returns the retransmissions."""
-    return _through(server, pace, users, ("sender",), ("reader",))
+def message(server: Server, pace: Pace, users: range, contact: int) -> int:
+    """Send registered users a text message each in turn; returns the retransmissions."""
+    reader = Sipp("reader", pace.count, server.directory, contact)
+    return _through(server, pace, users, reader, "sender")
 
 
-def _through(
-    server: Server, pace: Pace, users: range, sender: tuple[object, ...], receiver: tuple[object, ...]
-) -> int:
-    """Run a sender through the server to a receiver, which is the contact of all the users."""
-    port, contact = free_ports(2)
-    register(server, Pace(len(users), 0), users, contact)
-    callee = Sipp(str(receiver[0]), pace.count, server.directory, contact, *receiver[1:])
+def _through(server: Server, pace: Pace, users: range, receiver: Sipp, scenario: str, *extra: object) -> int:
+    """Run a scenario through the server to a receiver that is the contact of all the users."""
     try:
-        inject = _injection(server, str(sender[0]), [user(n) for n in users])
-        extra = [*sender[1:], *_pacing(pace), "-inf", inject, f"{_HOST}:{server.port}"]
-        caller = Sipp(str(sender[0]), pace.count, server.directory, port, *extra)
-        return caller.wait(_patience(pace)) + callee.wait(10)
+        inject = _injection(server, scenario, [user(n) for n in users])
+        extra = (*extra, *_pacing(pace), "-inf", inject, f"{_HOST}:{server.port}")
+        sender = Sipp(scenario, pace.count, server.directory, free_ports(1)[0], *extra)
+        return sender.wait(_patience(pace)) + receiver.wait(10)
     finally:
-        callee.stop()
+        receiver.stop()
 
 
 def _injection(server: Server, name: str, fields: list[str]) -> Path:
@@ -129,7 +125,7 @@ def _injection(server: Server, name: str, fields: list[str]) -> Path:
 
 def _pacing(pace: Pace) -> list[object]:
     if pace.rate:
-        return ["-r", pace.rate, "-l", pace.rate * 10]
+        return ["-r", pace.rate, "-l", pace.rate * 4]
     return ["-r", 100_000, "-l", _IN_FLIGHT]
 
 

@@ -1,0 +1,92 @@
+"""flexipy beside Kamailio: processor time of a registration, a call and a MESSAGE, memory and start time.
+
+    python benchmarks/compare.py [--quick] [--rounds N] [--only WHAT ...] [--closed] [--json FILE]
+
+Needs `kamailio` and `sipp` (Debian: sip-tester) on the path. Both servers get the same load over loopback, one after the
+other in each round, and the round after begins with the other one; the table shows medians. The exit status is 1 when
+flexipy exceeds a limit and 2 when a figure couldn't be had, for one operation that fails spoils its run. How to read
+the table is told in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+
+from comparison.measuring import OPERATIONS, Measuring, Plan
+from comparison.servers import ServerError
+from comparison.sipp import LoadError, Pace
+from comparison.table import exceeded, render
+
+_STEADY = {"registration": Pace(10_000, 2000), "call": Pace(5000, 1000), "message": Pace(10_000, 2000)}
+_QUICK_PART = 2
+_SETTLE_S = 36.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one round with half the load")
+    parser.add_argument("--rounds", type=int, help="default: 3")
+    parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, "memory"], metavar="WHAT", help="%(choices)s")
+    parser.add_argument("--closed", action="store_true", help="50 operations open at once instead of a steady rate")
+    parser.add_argument("--settle", type=float, default=_SETTLE_S, help="seconds counted after the load (%(default)g)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here")
+    options = parser.parse_args()
+    missing = [program for program in ("kamailio", "sipp") if not shutil.which(program)]
+    if missing:
+        print(f"compare: not installed: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    wanted = options.only or [*OPERATIONS, "memory"]
+    part = _QUICK_PART if options.quick else 1
+    paces = {
+        what: Pace(pace.count // part, 0 if options.closed else pace.rate)
+        for what, pace in _STEADY.items()
+        if what in wanted
+    }
+    measuring = Measuring(Plan(paces, "memory" in wanted, options.settle), lambda line: print(line, flush=True))
+    rounds = options.rounds or (1 if options.quick else 3)
+    print(f"{rounds} round(s), {_described(paces)}; {options.settle:g} s to settle")
+    try:
+        for number in range(rounds):
+            print(f"round {number + 1}")
+            measuring.round(number % 2)
+    except (ServerError, LoadError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        options.json.write_text(json.dumps(_as_json(measuring), indent=1) + "\n")
+    print("\n" + "\n".join(render(measuring.figure)))
+    print(_circumstances(measuring))
+    return 1 if exceeded(measuring.figure) else 0
+
+
+def _described(paces: dict[str, Pace]) -> str:
+    parts = [f"{pace.count} {what}s {f'at {pace.rate}/s' if pace.rate else 'closed'}" for what, pace in paces.items()]
+    return ", ".join(parts) or "memory only"
+
+
+def _circumstances(measuring: Measuring) -> str:
+    loads = measuring.load_averages
+    busy = f", load average {min(loads):.1f}-{max(loads):.1f} (mean {mean(loads):.1f}, its own part in it)" if loads else ""
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}{busy}"
+
+
+def _as_json(measuring: Measuring) -> dict[str, object]:
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "load_averages": measuring.load_averages,
+        "samples": [asdict(sample) for sample in measuring.samples],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
