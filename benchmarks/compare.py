@@ -2,10 +2,10 @@
 
     python benchmarks/compare.py [--quick] [--rounds N] [--only WHAT ...] [--closed] [--json FILE]
 
-Needs `kamailio` and `sipp` (Debian: sip-tester) on the path. Both servers get the same load over loopback, one after the
-other in each round, and the round after begins with the other one; the table shows medians. The exit status is 1 when
-flexipy exceeds a limit and 2 when a figure couldn't be had, for one operation that fails spoils its run. How to read
-the table is told in docs/performance.md.
+Needs `kamailio` and `sipp` (Debian: sip-tester) on the path. Both servers get the same load over loopback, one after
+the other in each round, and the next round begins with the other one; the table shows medians. One failed operation
+spoils its run, which is repeated. The exit status is 1 when flexipy exceeds a limit, and 2 when a figure couldn't be
+had. docs/performance.md tells how to read the table.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from comparison.table import exceeded, render
 
 _STEADY = {"registration": Pace(10_000, 2000), "call": Pace(5000, 1000), "message": Pace(10_000, 2000)}
 _QUICK_PART = 2
-_SETTLE_S = 36.0
+_WARM_S, _QUICK_WARM_S = 34.0, 8.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round with half the load")
+    parser.add_argument("--quick", action="store_true", help="one round, half the load, too short a warm-up")
     parser.add_argument("--rounds", type=int, help="default: 3")
     parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, "memory"], metavar="WHAT", help="%(choices)s")
     parser.add_argument("--closed", action="store_true", help="50 operations open at once instead of a steady rate")
-    parser.add_argument("--settle", type=float, default=_SETTLE_S, help="seconds counted after the load (%(default)g)")
+    parser.add_argument(
+        "--warm", type=float, help=f"seconds of load before what is counted ({_WARM_S:g}; quick {_QUICK_WARM_S:g})"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here")
     options = parser.parse_args()
     missing = [program for program in ("kamailio", "sipp") if not shutil.which(program)]
@@ -50,9 +52,10 @@ def main() -> int:
         for what, pace in _STEADY.items()
         if what in wanted
     }
-    measuring = Measuring(Plan(paces, "memory" in wanted, options.settle), lambda line: print(line, flush=True))
+    warm_s = options.warm or (_QUICK_WARM_S if options.quick else _WARM_S)
+    measuring = Measuring(Plan(paces, "memory" in wanted, warm_s), lambda line: print(line, flush=True))
     rounds = options.rounds or (1 if options.quick else 3)
-    print(f"{rounds} round(s), {_described(paces)}; {options.settle:g} s to settle")
+    print(f"{rounds} round(s), {_described(paces)}; {warm_s:g} s to warm up")
     try:
         for number in range(rounds):
             print(f"round {number + 1}")
@@ -74,7 +77,11 @@ def _described(paces: dict[str, Pace]) -> str:
 
 def _circumstances(measuring: Measuring) -> str:
     loads = measuring.load_averages
-    busy = f", load average {min(loads):.1f}-{max(loads):.1f} (mean {mean(loads):.1f}, its own part in it)" if loads else ""
+    busy = (
+        f", load average {min(loads):.1f}-{max(loads):.1f} (mean {mean(loads):.1f}, its own part in it)"
+        if loads
+        else ""
+    )
     return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}{busy}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
@@ -23,6 +22,7 @@ _CALLED = range(100)
 _REGISTERING = range(1000)
 _IDLE_S = 5.0
 _HELP_RUNS = 5
+_ATTEMPTS = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,13 +32,18 @@ class Plan:
     Attributes:
         paces: of each operation to be measured.
         memory: whether to measure memory and start time.
-        settle_s: seconds after the last operation that still count. Transactions live up to 32 s (RFC 3261 timers
-            B, F, H and J) and to clear them is work, too.
+        warm_s: seconds of the same load before what is counted. After 32 s the transactions of RFC 3261 end (timers
+            B, F, H and J), so that from then on each operation is counted with the clearing away of an earlier one,
+            and memory that a server touches for the first time isn't counted.
     """
 
     paces: dict[str, Pace]
     memory: bool
-    settle_s: float
+    warm_s: float
+
+    def warming(self, pace: Pace) -> Pace:
+        """The load before the one that is counted; of a closed loop the duration can't be told."""
+        return Pace(round(pace.rate * self.warm_s) or pace.count, pace.rate)
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,10 +62,11 @@ class Sample:
 
 
 class Measuring:
-    """Collects the samples of all rounds.
+    """Collects the samples of all rounds. Each operation is measured on a server started for it.
 
-    Each operation is measured on a server started for it. Only one load runs at a time, but servers that have had
-    theirs settle while others work: what a server uses is counted by its processes and not by the machine.
+    Attributes:
+        samples: in the order of measuring.
+        load_averages: of the machine, before each counted load.
     """
 
     def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
@@ -77,27 +83,22 @@ class Measuring:
     def round(self, first: int) -> None:
         """Measure all that is planned once, beginning with the server of that index."""
         order = SERVERS[first:] + SERVERS[:first]
-        idle = {name: self._idle(name) for name in order}
-        with ThreadPoolExecutor() as settling:
-            pending: list[Future[Sample]] = []
-            for what, pace in self._plan.paces.items():
-                for name in order:
-                    pending.append(self._operation(name, what, pace, idle[name], settling))
-                    self.load_averages.append(load_average())
-            for future in pending:
-                self._add(future.result())
+        for what, pace in self._plan.paces.items():
+            for name in order:
+                self._operation(name, what, pace)
         if self._plan.memory:
-            for _ in range(_HELP_RUNS):
-                self.samples.append(Sample("flexipy", "help", time_of_help()))
+            for name in order:
+                self._memory(name)
+            self._add(*[Sample("flexipy", "help", time_of_help()) for _ in range(_HELP_RUNS)])
 
     def _add(self, *samples: Sample) -> None:
         self.samples += samples
         for sample in samples:
             again = f", {sample.retransmissions} sent again" if sample.retransmissions else ""
-            self._report(f"  {sample.server:9}{sample.what:14}{sample.figure:10.2f}{again}")
+            self._report(f"  {sample.server:9}{sample.what:18}{sample.figure:10.2f}{again}")
 
-    def _idle(self, name: str) -> float:
-        """Measure start time and memory; returns the microseconds of processor time used in a second of idleness."""
+    def _memory(self, name: str) -> None:
+        """Measure start time, idleness, and memory with more and more bindings."""
         server = Server(name)
         try:
             time.sleep(1)
@@ -106,50 +107,46 @@ class Measuring:
             after = server.usage()
             idle = (after.cpu_us - before.cpu_us) / (after.at - before.at)
             self._add(Sample(name, "idle-cpu", idle), Sample(name, "start", server.start_s))
-            if self._plan.memory:
-                self._memory(server, after)
+            self._add_memory(server.name, "idle", after)
+            contact = free_ports(1)[0]
+            sipp.register(server, Pace(1000, 0), range(1000), contact)
+            time.sleep(1)
+            self._add_memory(server.name, "1k", server.usage())
+            sipp.register(server, Pace(USERS - 1000, 0), range(1000, USERS), contact)
+            time.sleep(1)
+            self._add_memory(server.name, "10k", server.usage())
         finally:
             server.stop()
-        return idle
-
-    def _memory(self, server: Server, idle: Usage) -> None:
-        contact = free_ports(1)[0]
-        self._add_memory(server.name, "idle", idle)
-        sipp.register(server, Pace(1000, 0), range(1000), contact)
-        time.sleep(1)
-        self._add_memory(server.name, "1k", server.usage())
-        sipp.register(server, Pace(USERS - 1000, 0), range(1000, USERS), contact)
-        time.sleep(1)
-        self._add_memory(server.name, "10k", server.usage())
 
     def _add_memory(self, name: str, when: str, usage: Usage) -> None:
         self._add(Sample(name, f"rss-{when}", usage.rss_kib / 1024), Sample(name, f"pss-{when}", usage.pss_kib / 1024))
 
-    def _operation(
-        self, name: str, what: str, pace: Pace, idle_us: float, settling: ThreadPoolExecutor
-    ) -> Future[Sample]:
-        """Put the load on; the sample follows when the server has settled."""
+    def _operation(self, name: str, what: str, pace: Pace) -> None:
+        """Measure an operation; a run that something failed in is repeated."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._add(*self._attempt(name, what, pace))
+                return
+            except sipp.LoadError as error:
+                self._report(f"  {name} {what}: doesn't count, {error}")
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+    def _attempt(self, name: str, what: str, pace: Pace) -> list[Sample]:
+        load = OPERATIONS[what]
+        users = _REGISTERING if what == "registration" else _CALLED
         server = Server(name)
         try:
-            users = _REGISTERING if what == "registration" else _CALLED
             contact = free_ports(1)[0]
-            sipp.register(server, Pace(len(users), 0), users, contact)  # not counted: what follows is everyday work
+            sipp.register(server, Pace(len(users), 0), users, contact)
+            load(server, self._plan.warming(pace), users, contact)
             before = server.usage()
-            retransmissions = OPERATIONS[what](server, pace, users, contact)
-        except BaseException:
-            server.stop()
-            raise
-        return settling.submit(self._settled, server, what, pace, before, idle_us, retransmissions)
-
-    def _settled(
-        self, server: Server, what: str, pace: Pace, before: Usage, idle_us: float, retransmissions: int
-    ) -> Sample:
-        try:
-            time.sleep(self._plan.settle_s)
+            self.load_averages.append(load_average())
+            sent_again = load(server, pace, users, contact)
             after = server.usage()
         finally:
             server.stop()
         if after.processes != before.processes:
-            raise sipp.LoadError(f"{server.name} has not the same processes as before the load")
-        used = after.cpu_us - before.cpu_us - idle_us * (after.at - before.at)
-        return Sample(server.name, what, used / pace.count, retransmissions)
+            raise sipp.LoadError("its processes were not the same before and after")
+        cost = (after.cpu_us - before.cpu_us) / pace.count
+        return [Sample(name, what, cost, sent_again), Sample(name, f"pss-{what}", after.pss_kib / 1024)]
