@@ -34,6 +34,7 @@ lint: $(VENV)/.installed-test  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p flexipy
 	$(BIN)/lint-imports
+	$(BIN)/python packaging/generate.py --check
 
 clients:  ## install the SIP clients that the scenario tests drive, where allowed
 	sh tests/install-clients.sh
@@ -44,8 +45,8 @@ unit: $(VENV)/.installed-test  ## the tests that need no other program
 gate: $(VENV)/.installed-test  ## the in-process cost of a registration and a call
 	$(BIN)/python benchmarks/inprocess.py --limit-registration 35 --limit-call 65
 
-docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.conf's reference
-	$(BIN)/flexipy --dump-all-default --dump-format markdown > docs/configuration.md
+docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.conf
+	$(BIN)/python packaging/generate.py
 
 test: $(VENV)/.installed-test clients lint gate  ## set up and run every test
 	$(BIN)/python -m pytest tests

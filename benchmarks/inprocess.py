@@ -102,7 +102,7 @@ From: <sip:{user}@bench.test>;tag=77r{n}
 To: <sip:{user}@bench.test>
 Call-ID: {n}-77@127.0.0.1
 CSeq: {step} REGISTER
-{credentials}Contact: <sip:{user}@127.0.0.1:20501;transport=udp>;+sip.instance="<urn:uuid:5f3c0c1e-8a4d-4b8e-9d52-{n:012x}>"
+{credentials}Contact: {contact}
 Expires: 3600
 Supported: replaces, outbound, gruu
 Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, MESSAGE
@@ -148,6 +148,12 @@ Content-Length: 0
 """
 
 
+def contact(n: int, user: str, users: int) -> str:
+    """A device of its own for each user."""
+    instance = f"urn:uuid:5f3c0c1e-8a4d-4b8e-9d52-{n % users:012x}"
+    return f'<sip:{user}@127.0.0.1:20501;transport=udp>;+sip.instance="<{instance}>"'
+
+
 def headers_of(message: bytes, name: bytes) -> list[bytes]:
     return [line for line in message.split(b"\r\n") if line.lower().startswith(name + b":")]
 
@@ -176,14 +182,22 @@ def registrations(bench: Bench, numbers: range, ha1: dict[str, str]) -> float:
     """Play registrations side by side; returns the CPU seconds the proxy took."""
     users = [f"u{n % bench.users:06d}" for n in numbers]
     pairs = list(zip(numbers, users, strict=True))
-    spent = play(
-        bench, bench.callee, [lines(REGISTER.format(n=n, step=1, user=user, credentials="")) for n, user in pairs]
-    )
+    first = [
+        REGISTER.format(n=n, step=1, user=user, contact=contact(n, user, bench.users), credentials="")
+        for n, user in pairs
+    ]
+    spent = play(bench, bench.callee, [lines(text) for text in first])
     second = []
     for (n, user), reply in zip(pairs, bench.callee.take(), strict=True):
         challenge = parse_challenge(headers_of(reply, b"www-authenticate")[0].partition(b":")[2].strip())
         proof = answer(challenge, user, ha1[user], "REGISTER", "sip:bench.test", f"c{n}").decode()
-        second.append(lines(REGISTER.format(n=n, step=2, user=user, credentials=f"Authorization: {proof}\n")))
+        fields = {
+            "n": n,
+            "user": user,
+            "contact": contact(n, user, bench.users),
+            "credentials": f"Authorization: {proof}\n",
+        }
+        second.append(lines(REGISTER.format(step=2, **fields)))
     spent += play(bench, bench.callee, second)
     expect(bench.callee.take(), b"SIP/2.0 200", len(users))
     return spent

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import secrets
 import time
 from typing import Final
 
 from flexipy.auth.account import Account
-from flexipy.auth.directory import AccountDirectory
+from flexipy.auth.directory import AccountDirectory, AccountSecrets
 from flexipy.auth.file_credentials import FileCredentials
 from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (
@@ -25,6 +23,7 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
+from flexipy.registrar.secret_file import load_secret
 from flexipy.sip import names as H
 from flexipy.sip.digest import (
     ALGORITHMS,
@@ -137,7 +136,7 @@ class Authentication(Module):
         self._subject = self._pattern("tls-client-certificate-required-subject")
         self._reject_certificates = values.boolean("reject-wrong-client-certificates")
         self._trust_domains = values.boolean("trust-domain-certificates")
-        self._trusted = self._networks(values.strings("trusted-hosts"))
+        self._trusted = context.host_set("trusted-hosts")
         self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
         limit = values.integer("guess-limit")
         period = values.seconds("guess-period")
@@ -158,33 +157,24 @@ class Authentication(Module):
         except re.error as error:
             raise ModuleError(f"[module::Authentication] {parameter}: '{text}': {error}") from error
 
-    @staticmethod
-    def _networks(texts: list[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        try:
-            return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-        except ValueError as error:
-            raise ModuleError(f"[module::Authentication] trusted-hosts: {error}") from error
-
     def _secret(self) -> bytes:
         """The key of nonces, kept over restarts: a client's next request is then stale, not wrong."""
         try:
-            path = self.context.state_file("nonce-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError:
-            return secrets.token_bytes(32)
+            return load_secret(self.context.state_file("nonce-secret"))
+        except (OSError, ValueError):
+            return b""
 
     def provide(self) -> None:
         """Offer the list of who exists."""
         self.context.provide(AccountDirectory, AccountDirectory(self._exists))
+        self.context.provide(AccountSecrets, AccountSecrets(self._ha1))
         if self._throttle is not None:
             self.context.provide(GuessThrottle, self._throttle)
 
     async def start(self) -> None:
         """Read the accounts."""
         self._look_at_file()
+        await self.context.keep_resolved(self._trusted)
         self.context.every(1.0, self._look_at_file)
 
     def reload(self) -> list[str]:
@@ -194,6 +184,10 @@ class Authentication(Module):
     def _look_at_file(self) -> None:
         for problem in self._accounts.reload(time.monotonic()):
             self.context.logger.warning("%s", problem)
+
+    def _ha1(self, user: str, domain: str, algorithm: str, realm: str) -> str | None:
+        account = self._accounts.lookup(user, domain)
+        return None if account is None else account.ha1(algorithm, realm)
 
     def _exists(self, user: str, domain: str) -> bool:
         return self._accounts.lookup(user, domain) is not None
@@ -206,7 +200,7 @@ class Authentication(Module):
         method = request.method
         if method in _UNCHALLENGED or event.trusted or (method == b"BYE" and request.in_dialog):
             return
-        if self._trusted and self._comes_from_trusted(event):
+        if event.flow.remote[0] in self._trusted:
             return
         try:
             uri = request.from_uri
@@ -220,10 +214,6 @@ class Authentication(Module):
             event.reply(403, "Domain forbidden")
             return
         self._by_digest(event, uri)
-
-    def _comes_from_trusted(self, event: RequestEvent) -> bool:
-        address = ipaddress.ip_address(event.flow.remote[0])
-        return any(address in network for network in self._trusted)
 
     def _by_certificate(self, event: RequestEvent, sender: SipUri) -> bool:
         """Whether the request was settled by the client's certificate, for better or worse."""
@@ -250,7 +240,7 @@ class Authentication(Module):
         index, credentials = found
         now = time.time()
         wait = 0.0
-        if self._throttle is not None:
+        if self._throttle is not None and not self._throttle.quiet:
             wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
         if wait > 0:
             self.context.counters["guesses_refused"] += 1

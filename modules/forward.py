@@ -11,6 +11,8 @@ from pathlib import Path
 from flexipy.proxy.api import Module, ModuleContext, ModuleError, RequestEvent, boolean, enum, string, string_list
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
+from flexipy.sip.headers import NameAddr, replace_uri
+from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
@@ -110,8 +112,8 @@ class Forward(Module):
         super().__init__(context)
         values = context.values
         self._unwanted = frozenset(name.lower() for name in values.strings("params-to-remove"))
-        self._unwanted_bytes = tuple(sorted(encode(name) for name in self._unwanted))
-        self._has_push = b"pn-" if any(name.startswith("pn-") for name in self._unwanted) else b""
+        # One look for `pn-` does for all push parameters.
+        self._markers = tuple({b"pn-" if name.startswith("pn-") else encode(name) for name in self._unwanted})
         self._add_path = values.boolean("add-path")
         transport = values.string("default-transport")
         self._default_transport = "" if transport == "udp" else transport
@@ -169,17 +171,18 @@ class Forward(Module):
         line = request.lines[request.names.index(H.CONTACT)]
         if not self._mentions(line) or request.method == b"REGISTER":
             return
-        for contact in request.contacts():
-            if scheme_of(contact.uri_raw) not in ("sip", "sips"):
-                continue
-            contact.uri_raw = contact.uri.without_params(self._unwanted).raw
-            request.set(H.CONTACT, b"Contact: " + bytes(contact))
-            return
+        values = request.get_all(H.CONTACT)
+        for place, raw in enumerate(values):
+            if raw != b"*" and scheme_of((contact := NameAddr.parse(unfold(raw))).uri_raw) in ("sip", "sips"):
+                stripped = contact.uri.without_params(self._unwanted).raw
+                values[place] = replace_uri(raw, contact.uri_raw, stripped)
+        request.set_values(H.CONTACT, b"Contact", values)
 
     def _mentions(self, raw: bytes) -> bool:
-        if self._has_push and (b"pn-" in raw or b"app-id" in raw):
-            return True
-        return any(name in raw for name in self._unwanted_bytes)
+        for marker in self._markers:  # noqa: SIM110 - for every request: a generator costs more than the look
+            if marker in raw:
+                return True
+        return False
 
     def _put_path(self, event: RequestEvent) -> None:
         flow = event.flow

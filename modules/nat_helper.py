@@ -21,10 +21,11 @@ from flexipy.proxy.api import (
     string,
 )
 from flexipy.sip import names as H
-from flexipy.sip.headers import NameAddr
+from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import Message, unfold
 from flexipy.sip.params import split_values
 from flexipy.sip.uri import SipUri, scheme_of
+from flexipy.transport.specs import DEFAULT_PORTS
 
 _DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"UPDATE", b"NOTIFY"))
 _CORRECTED: Final = _DIALOG | {b"REGISTER"}
@@ -137,10 +138,11 @@ class NatHelper(Module):
         if scheme_of(contact.uri_raw) not in ("sip", "sips"):
             return None
         uri = contact.uri
-        if uri.host != host or _port(uri) != (port or _port(uri)) or self._mark in uri.params or "gr" in uri.params:
+        if uri.host != host or not _same_port(uri.port, port, transport):
             return None
-        contact.uri_raw = self._moved(uri, address, transport).raw
-        return bytes(contact)
+        if self._mark in uri.params or "gr" in uri.params:
+            return None
+        return replace_uri(raw, contact.uri_raw, self._moved(uri, address, transport).raw)
 
     def _moved(self, uri: SipUri, address: tuple[str, int], transport: bytes) -> SipUri:
         params = dict(uri.params)
@@ -181,9 +183,14 @@ def _port(uri: SipUri) -> int:
     return uri.port or (5061 if uri.secure else 5060)
 
 
-def _sent_by(message: Message) -> tuple[str, int]:
+def _same_port(contact: int | None, sent_by: int | None, transport: bytes) -> bool:
+    # Either may leave the transport's usual port out; a browser on WSS leaves out both (RFC 7118 section 5).
+    return contact == sent_by or {contact, sent_by} == {None, DEFAULT_PORTS[transport]}
+
+
+def _sent_by(message: Message) -> tuple[str, int | None]:
     via = message.top_via
-    return via.host, via.port or (5061 if via.transport in ("TLS", "WSS") else 5060)
+    return via.host, via.port
 
 
 def _sole_contact(response: Response) -> SipUri | None:

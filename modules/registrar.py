@@ -6,7 +6,6 @@ The rules are in `flexipy.registrar`; here they meet SIP.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -16,6 +15,7 @@ from flexipy.proxy.api import (
     Module,
     ModuleContext,
     ModuleError,
+    Request,
     RequestEvent,
     SipError,
     SipUri,
@@ -31,9 +31,11 @@ from flexipy.registrar.domains import ManagedDomains
 from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
+from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
@@ -160,14 +162,10 @@ class RegistrarModule(Module):
     def _secret(self) -> bytes:
         """The key of temporary GRUUs, kept so that they stay valid over a restart."""
         try:
-            path = self.context.state_file("gruu-secret")
-            if not path.exists():
-                path.touch(0o600)
-                path.write_bytes(secrets.token_bytes(32))
-            return path.read_bytes()
-        except OSError as error:
+            return load_secret(self.context.state_file("gruu-secret"))
+        except (OSError, ValueError) as error:
             self.context.logger.warning("temporary GRUUs will not survive a restart: %s", error)
-            return secrets.token_bytes(32)
+            return b""
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
@@ -250,6 +248,12 @@ class RegistrarModule(Module):
             return None
         if H.ROUTE in request.names:
             return None  # it only passes here on its way to another hop
+        try:
+            if self._refreshed(event):
+                return None
+        except UriError as error:
+            # Only the request URI's scheme is answered 416 (RFC 4475 section 3.3.4).
+            raise SipError("To must be a SIP address", 400) from error
         registration = self._registration(event)
         try:
             bindings = self.registrar.register(registration, time.time())
@@ -269,47 +273,79 @@ class RegistrarModule(Module):
         except RegistrationError as error:
             self._refuse(event, error)
 
+    def _refreshed(self, event: RequestEvent) -> bool:
+        """Whether the request said what its device's last one said, and has been answered."""
+        request = event.request
+        if request.names.count(H.CONTACT) != 1:
+            return False
+        aor = _address_of_record(request)
+        call_id = request.call_id
+        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        if not cseq.isdigit():
+            return False
+        key = self._key_of(aor) if self._domains.merged else aor.aor
+        now = time.time()
+        source = _source_of(request)
+        bindings = self.registrar.refresh(key, source, call_id, int(cseq), event.incoming_token, now)
+        if bindings is None:
+            return False
+        supported = request.get(H.SUPPORTED) or b""
+        values = self.registrar.answer_values(aor, call_id, b"gruu" in supported, bindings, now)
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in request.names and b"path" in supported else ()
+        self._answer(event, values, paths, bindings)
+        return True
+
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        aor = request.to_uri
+        names = request.names
+        aor = _address_of_record(request)
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
         contacts: list[NameAddr] = []
         star = False
-        for raw in request.get_all(H.CONTACT):
-            if raw == b"*":
-                star = True
-            else:
-                contacts.append(NameAddr.parse(unfold(raw)))
-        supported = request.get(H.SUPPORTED) or b""
-        expires = request.get(H.EXPIRES)
-        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        if H.CONTACT in names:
+            for raw in request.get_all(H.CONTACT):
+                if raw == b"*":
+                    star = True
+                else:
+                    contacts.append(NameAddr.parse(unfold(raw)))
+        value = dict(zip(names, request.lines, strict=True)).get
+        supported = value(H.SUPPORTED, b"")
+        expires = value(H.EXPIRES)
+        cseq = value(H.CSEQ, b"").partition(b":")[2].strip().partition(b" ")[0]
         return Registration(
-            self._domains.key(aor.user, aor.host, aor.aor),
+            aor.aor if not self._domains.merged else self._key_of(aor),
             aor,
             contacts,
             star,
-            None if expires is None else parse_seconds(expires),
+            None if expires is None else parse_seconds(expires.partition(b":")[2]),
             request.call_id,
             int(cseq) if cseq.isdigit() else request.cseq.number,
-            tuple(request.get_all(H.PATH)),
+            tuple(request.get_all(H.PATH)) if H.PATH in names else (),
             b"gruu" in supported,
             b"outbound" in supported,
             b"path" in supported,
-            request.get(H.USER_AGENT) or b"",
-            request.get(b"accept") or b"",
+            value(H.USER_AGENT, b"").partition(b":")[2].strip(),
+            value(H.ACCEPT, b"").partition(b":")[2].strip(),
             event.incoming_token,
+            _source_of(request),
         )
 
     def _accept(self, event: RequestEvent, registration: Registration, bindings: list[Binding]) -> None:
+        values = self.registrar.contact_values(registration, bindings, time.time())
+        self._answer(event, values, registration.path if registration.supports_path else (), bindings)
+
+    def _answer(
+        self, event: RequestEvent, values: list[bytes], path: tuple[bytes, ...], bindings: list[Binding]
+    ) -> None:
         response = event.response(200)
         lines, names = response.lines, response.names
-        for value in self.registrar.contact_values(registration, bindings, time.time()):
+        for value in values:
             lines.append(b"Contact: " + value)
             names.append(H.CONTACT)
         response.append(H.SUPPORTED, _SUPPORTED)
-        if registration.path and registration.supports_path:
-            response.set_values(H.PATH, b"Path", list(registration.path))
+        if path:
+            response.set_values(H.PATH, b"Path", list(path))
         if self._service_route:
             response.set_values(H.SERVICE_ROUTE, b"Service-Route", [b"<" + uri + b">" for uri in self._service_route])
         if any(binding.reg_id is not None for binding in bindings):
@@ -322,3 +358,26 @@ class RegistrarModule(Module):
         for name, value in error.headers:
             response.append(H.canonical(name), name + b": " + value)
         event.send_response(response)
+
+
+_DECIDING: Final = (H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT)
+
+
+def _source_of(request: Request) -> int:
+    """A hash of every line that decides about a binding, but for Call-ID, CSeq and flow; never 0.
+
+    Hashes of bytes are keyed for this process, so nobody outside can make two that are equal.
+    """
+    lines = request.lines
+    names = request.names
+    found = [lines[names.index(name)] for name in _DECIDING if name in names]
+    if H.PATH in names and names.count(H.PATH) > 1:
+        found += request.get_all(H.PATH)
+    return hash(b"\n".join(found)) or 1
+
+
+def _address_of_record(request: Request) -> SipUri:
+    try:
+        return request.to_uri
+    except UriError as error:  # also of another scheme (RFC 4475 section 3.3.4)
+        raise SipError(f"only SIP addresses can be registered: {error}", 400) from error

@@ -131,7 +131,7 @@ class GuessThrottle:
         self._pairs = FailureWindow("user at address", pair, capacity)
         self._addresses = FailureWindow("address", address, capacity)
         self._users = FailureWindow("user", user, capacity)
-        self._trusted: dict[str, None] = {}
+        self._trusted: dict[tuple[str, str], None] = {}
         self._capacity = capacity
 
     def check(self, address: str, user: str, now: float) -> float:
@@ -147,7 +147,7 @@ class GuessThrottle:
         network = network_of(address)
         pair = _pair(user, network)
         wait = max(self._pairs.check(pair, now), self._addresses.check(network, now))
-        if pair not in self._trusted:
+        if (network, user) not in self._trusted:
             wait = max(wait, self._users.check(user, now))
         return wait
 
@@ -158,22 +158,30 @@ class GuessThrottle:
             self._addresses.failed(network, now)
             self._users.failed(user, now)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no failure is remembered, so that `check` would let everybody pass."""
+        return not (self._pairs or self._addresses or self._users)
+
     def succeeded(self, address: str, user: str) -> None:
         """Note a right password: the user's own failures are forgotten, the address's are not."""
-        pair = _pair(user, network_of(address))
-        self._pairs.forget(pair)
+        network = network_of(address)
+        known = (network, user) in self._trusted
+        if known and self.quiet:
+            return  # nothing to forget: nearly always
+        self._pairs.forget(_pair(user, network))
         self._users.forget(user)
-        if pair not in self._trusted:
+        if not known:
             if len(self._trusted) >= self._capacity:
                 del self._trusted[next(iter(self._trusted))]
-            self._trusted[pair] = None
+            self._trusted[network, user] = None
 
     def why(self, address: str, user: str, now: float) -> list[Ban]:
         """The bans that keep this user out at this address."""
         network = network_of(address)
         pair = _pair(user, network)
         found = [self._pairs.why(pair, now), self._addresses.why(network, now)]
-        if pair not in self._trusted:
+        if (network, user) not in self._trusted:
             found.append(self._users.why(user, now))
         return [ban for ban in found if ban is not None]
 

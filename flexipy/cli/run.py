@@ -80,8 +80,8 @@ def _log_to(config: Config, options: argparse.Namespace) -> None:
         handler = _file_or_terminal(config, options)
         handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # What an operator must see whatever the level: where it listens, that it leaves.
-    logging.getLogger("flexipy.listening").setLevel(logging.INFO)
+    # Whatever the level, an operator sees where the server listens.
+    logging.getLogger("flexipy.transport.transports").setLevel(min(level, logging.INFO))
 
 
 def _file_or_terminal(config: Config, options: argparse.Namespace) -> logging.Handler:

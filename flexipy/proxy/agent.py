@@ -23,9 +23,9 @@ from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLay
 from flexipy.sip.transaction.layer import server_key
 from flexipy.sip.uri import SipUri
 from flexipy.sip.validation import check_request, check_response
+from flexipy.transport.flow import Flow
 
 if TYPE_CHECKING:
-    from flexipy.transport.flow import Flow
     from flexipy.transport.resolver import Resolver
     from flexipy.transport.transports import Transports
 
@@ -56,6 +56,7 @@ class Agent:
         counters: numbers for operators, by name.
         services: what modules offer each other, by type.
         pipeline: the modules; set by `install`.
+        no_flow: stands for the source of requests that came by none; closed.
     """
 
     transports: Transports
@@ -75,6 +76,8 @@ class Agent:
         self.pipeline = Pipeline(self, ())
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
+        self.no_flow = Flow(b"UDP", None)
+        self.no_flow.closed = True
         self._tasks: set[asyncio.Future[Any]] = set()
         self._stopping = False
 
@@ -132,7 +135,11 @@ class Agent:
             else:
                 key = server_key(request, via, sent_by, method)
                 transaction = self.layer.servers.get(key)
-                if transaction is not None and transaction.receive(request, now):
+                if transaction is not None:
+                    if transaction.receive(request, now):
+                        return
+                elif (given := self.layer.given_answer(key)) is not None:
+                    flow.send(given)
                     return
             reply_port = routing.stamp_via(request, index, via, flow)
         except SipError as error:
@@ -154,7 +161,7 @@ class Agent:
         except SipError as error:
             self.counters["invalid_requests"] += 1
             logger.info("%s: %r from %s refused: %s", request.call_id, request, flow.remote, error)
-            event.reply(error.status, str(error) if error.status == 400 else "")
+            event.reply(error.status, error.phrase)
             return
         self.pipeline.run(event)
 
@@ -171,9 +178,9 @@ class Agent:
     def _cancel(self, event: RequestEvent, now: float) -> None:
         transaction = self.layer.servers.get(event.key)
         event.key += b" CANCEL"
-        known = self.layer.servers.get(event.key)
-        if known is not None:
-            known.receive(event.request, now)
+        given = self.layer.given_answer(event.key)
+        if given is not None:
+            event.flow.send(given)
             return
         if transaction is None or transaction.method != b"INVITE":
             event.reply(481)
@@ -249,6 +256,15 @@ class Agent:
 
     # --- messages out ------------------------------------------------------------------------------------
 
+    def event_for(self, request: Request, flow: Flow, now: float) -> RequestEvent:
+        """An event for a request that is no longer, or was never, asked for by anybody on the wire.
+
+        Its transaction has ended: answers to it go nowhere.
+        """
+        event = RequestEvent(self, request, flow, routing.new_branch(b"0"), now)
+        event.server_transaction().terminate()
+        return event
+
     def forward(self, event: RequestEvent, next_hop: SipUri | None) -> None:
         """Send an event's request on; see `RequestEvent.forward`."""
         request = event.request
@@ -265,7 +281,7 @@ class Agent:
             event.reply(error.status, str(error) if error.status != 416 else "")
             return
         if request.method == b"ACK":
-            self._forward_ack(event, target)
+            self._forward_ack(event, target, mark)
             return
         branch = event.branch
         if branch is None:
@@ -274,34 +290,32 @@ class Agent:
             relay.branches.append(branch)
             if request.method == b"INVITE":
                 self.reply_trying(event)
-        branch.send(event, target, now)
+        branch.send(event, target, mark, now)
 
-    def _forward_ack(self, event: RequestEvent, target: SipUri) -> None:
+    def _forward_ack(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
         flow: Flow | None
         if event.route_token:
             flow = self.transports.flow_from_token(event.route_token)
         else:
             flow = self.egress.immediate_flow(target)
         if flow is not None:
-            self._send_ack(event, flow)
+            self._send_ack(event, flow, mark)
         elif not event.route_token:
-            self.spawn(self._forward_ack_slowly(event, target))
+            self.spawn(self._forward_ack_slowly(event, target, mark))
 
-    async def _forward_ack_slowly(self, event: RequestEvent, target: SipUri) -> None:
+    async def _forward_ack_slowly(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
         from flexipy.transport.errors import TransportError
 
         try:
             for address in await self.egress.targets(target, event.request):
                 flow = self.transports.flow_for(address) or await self.transports.connect(address)
-                self._send_ack(event, flow)
+                self._send_ack(event, flow, mark)
                 return
         except TransportError as error:
             logger.info("%s: ACK not delivered: %s", event.request.call_id, error)
 
-    def _send_ack(self, event: RequestEvent, flow: Flow) -> None:
-        request = event.request
-        branch = routing.new_branch(routing.loop_mark(event.received_uri, request))
-        flow.send(routing.compose(request, flow, branch, None, b"", b""))
+    def _send_ack(self, event: RequestEvent, flow: Flow, mark: bytes) -> None:
+        flow.send(routing.compose(event.request, flow, routing.new_branch(mark), None, b"", b""))
 
     def reply_trying(self, event: RequestEvent) -> None:
         """Tell the caller at once that the INVITE arrived (RFC 3261 section 16.2)."""
@@ -316,9 +330,12 @@ class Agent:
         return event.flow
 
     def to_tag(self, request: Message) -> bytes:
-        """The To tag of our own answers to a request; the same for each retransmission of it."""
-        via = request.lines[request.names.index(H.VIA)]
-        return b"fx%016x" % (hash((via, request.call_id)) & 0xFFFFFFFFFFFFFFFF)
+        """The To tag of our own answers to a request; the same for each retransmission of it.
+
+        The Via has no part in it: some clients give the ACK of a refusal a branch of its own, and that ACK must not
+        go on to the person called.
+        """
+        return b"fx%016x" % (hash(request.call_id) & 0xFFFFFFFFFFFFFFFF)
 
     def stamp_response(self, response: Response) -> None:
         """Put the Server header on a response of our own."""

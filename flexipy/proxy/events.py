@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,13 @@ class RequestEvent:
         trusted: whether it comes from a host that need not authenticate.
         record_route: whether the proxy stays in the dialog; None leaves it to the method.
         incoming_token: a flow token to put in our Record-Route toward the sender, or empty.
+        before_send: called with the request and the flow it leaves by; they splice a copy that is sent. For what
+            depends on the way out. None while there are none.
     """
 
     __slots__ = (
         "agent",
+        "before_send",
         "branch",
         "context",
         "cursor",
@@ -83,6 +87,7 @@ class RequestEvent:
         self.identity = ""
         self.trusted = False
         self.record_route: bool | None = None
+        self.before_send: list[Callable[[Request, Flow], None]] | None = None
 
     # --- what modules ask --------------------------------------------------------------------------------
 
@@ -151,8 +156,12 @@ class RequestEvent:
         if branch is not None:
             branch.answer_locally(response, self.now)
             return
-        self.agent.stamp_response(response)
-        self.server_transaction().respond(response, self.now)
+        agent = self.agent
+        agent.stamp_response(response)
+        if self.transaction is None and status >= 200 and self.request.method != b"INVITE":
+            agent.layer.answer_at_once(self.key, bytes(response), agent.reply_flow(self), self.now)
+        else:
+            self.server_transaction().respond(response, self.now)
 
     def send_stateless(self, response: Response) -> None:
         """Answer without a transaction: a challenge, which costs an attacker more than us (RFC 3261 section 26.3.2.4).
@@ -196,6 +205,7 @@ class RequestEvent:
         event.trusted = self.trusted
         event.record_route = self.record_route
         event.incoming_token = self.incoming_token
+        event.before_send = self.before_send
         return event
 
 

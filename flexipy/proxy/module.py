@@ -7,13 +7,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from flexipy.config.schema import Parameter, Section
+from flexipy.config.errors import ConfigError
+from flexipy.config.schema import Parameter, ParameterType, Section
+from flexipy.proxy.outgoing import send_request
+from flexipy.transport.host_set import HostSet
 
 if TYPE_CHECKING:
+    from flexipy.config.config import Config
     from flexipy.config.reader import SectionValues
     from flexipy.proxy.agent import Agent
     from flexipy.proxy.events import RequestEvent, ResponseEvent
+    from flexipy.sip.message import Request, Response
     from flexipy.sip.timers import Timers
+    from flexipy.sip.uri import SipUri
     from flexipy.transport.flow import Flow
     from flexipy.transport.transports import Transports
 
@@ -33,11 +39,11 @@ class ModuleContext:
         counters: numbers for operators, by name; a module adds its own.
     """
 
-    def __init__(self, agent: Agent, name: str, values: SectionValues, directory: Path, state_directory: Path) -> None:
+    def __init__(self, agent: Agent, name: str, config: Config, state_directory: Path) -> None:
         self._agent = agent
-        self._directory = directory
+        self._config = config
         self.name = name
-        self.values = values
+        self.values: SectionValues = config.section(f"module::{name}")
         self.state_directory = state_directory
         self.counters: dict[str, int] = agent.counters
         self.logger = logging.getLogger(f"flexipy.modules.{name}")
@@ -57,9 +63,65 @@ class ModuleContext:
         """Timer queues; for objects with an `on_timer`."""
         return self._agent.timers
 
+    def section(self, name: str) -> SectionValues:
+        """Another section of the configuration, such as `cluster`."""
+        return self._config.section(name)
+
+    def host_set(self, parameter: str, *more: str) -> HostSet:
+        """The hosts that a list parameter names: addresses, networks, names, `${section/parameter}` for another list.
+
+        Args:
+            parameter: of the module's own section.
+            more: further hosts.
+
+        Raises:
+            ModuleError: an entry that is none of those.
+        """
+        entries: list[str] = []
+        try:
+            for entry in self.values.strings(parameter):
+                if entry.startswith("${") and entry.endswith("}"):
+                    section, _, name = entry[2:-1].rpartition("/")
+                    entries += self._list_elsewhere(section, name)
+                else:
+                    entries.append(entry)
+            return HostSet((*entries, *more))
+        except (ValueError, ConfigError) as error:
+            raise ModuleError(f"[module::{self.name}] {parameter}: {error}") from error
+
+    def _list_elsewhere(self, section: str, name: str) -> list[str]:
+        values = self._config.section(section)
+        if values.parameter(name).type is ParameterType.STRING_LIST:
+            return values.strings(name)
+        return values.raw(name).split()
+
+    async def keep_resolved(self, hosts: HostSet) -> None:
+        """Look the names of a host set up, now and every few minutes until the server stops."""
+        if hosts.names:
+            await hosts.resolve_first(self._agent.resolver)
+            self.spawn(hosts.keep_resolved(self._agent.resolver))
+
+    def send(
+        self,
+        request: Request,
+        next_hop: SipUri | None = None,
+        before_send: Callable[[Request, Flow], None] | None = None,
+    ) -> Awaitable[Response]:
+        """Send a request of the module's own and wait for its final response.
+
+        Args:
+            request: whole but for the Via.
+            next_hop: where to; None takes the topmost Route, or else the request URI.
+            before_send: called with a copy and the flow that it leaves by, for what depends on the way out.
+
+        Returns:
+            The response; one made here (408 or 503) where nobody answered.
+        """
+        return send_request(self._agent, request, next_hop, before_send)
+
     def file(self, name: str) -> Path:
         """A file named in the configuration; relative names start at the configuration's own directory."""
-        return self._directory / Path(name).expanduser()
+        return self._config.directory / Path(name).expanduser()
 
     def state_file(self, name: str) -> Path:
         """A file in the state directory, which is made when missing."""
@@ -109,7 +171,8 @@ class Module:
         default_filter: the default of `filter`.
         position: the name of the module it runs before, for modules that are not flexipy's own; empty: last
             before Forward.
-        methods: requests of other methods pass by without a call; None for all.
+        methods: requests of other methods pass by without a call; None for all. A module may narrow it when it is
+            made, once it knows its configuration.
     """
 
     name: ClassVar[str] = ""
@@ -118,7 +181,7 @@ class Module:
     enabled_by_default: ClassVar[bool] = False
     default_filter: ClassVar[str] = ""
     position: ClassVar[str] = ""
-    methods: ClassVar[frozenset[bytes] | None] = None
+    methods: frozenset[bytes] | None = None
 
     def __init__(self, context: ModuleContext) -> None:
         self.context = context

@@ -1,4 +1,4 @@
-"""The order in which modules see requests; Flexisip's."""
+"""The order in which modules see requests; Flexisip's, but that trust is settled before authentication asks for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ORDER: Final = (
     "GarbageIn",
     "Capabilities",
     "NatHelper",
-    "Authentication",
     "AuthTrustedHosts",
+    "Authentication",
     "Authorization",
     "Redirect",
     "RegEvent",

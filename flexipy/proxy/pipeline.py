@@ -66,6 +66,14 @@ class Pipeline:
             self._steps[method] = found
         return found
 
+    def cursor_after(self, module: Module, method: bytes) -> int:
+        """Where a request of a method goes on that a module has seen."""
+        steps = self._steps.get(method) or self._steps_for(method)
+        for place, (handler, _) in enumerate(steps, 1):
+            if getattr(handler, "__self__", None) is module:
+                return place
+        return 0
+
     def run(self, event: RequestEvent) -> None:
         """Take a request through the modules it has not seen yet."""
         steps = self._steps.get(event.request.method)
@@ -88,7 +96,8 @@ class Pipeline:
                 if event.state:
                     return
         except SipError as error:
-            event.reply(error.status, str(error))
+            logger.info("%s: %r refused: %s", event.request.call_id, event.request, error)
+            event.reply(error.status, error.phrase)
             return
         except Exception:
             self._module_failed(event)
@@ -126,7 +135,7 @@ class Pipeline:
         if done.cancelled():
             event.reply(503)
         elif isinstance(error, SipError):
-            event.reply(error.status, str(error))
+            event.reply(error.status, error.phrase)
         elif error is not None:
             self.agent.counters["module_failures"] += 1
             logger.error("%s: a module failed while waiting", event.request.call_id, exc_info=error)

@@ -146,7 +146,10 @@ def new_branch(mark: bytes) -> bytes:
 
 def passed_here_before(request: Request, mark: bytes) -> bool:
     """Whether the request came through this process with the same routing already (RFC 5393 section 4.2.1)."""
-    for name, line in zip(request.names, request.lines, strict=True):
+    names = request.names
+    if names.count(H.VIA) == 1 and INSTANCE not in request.lines[names.index(H.VIA)]:
+        return False
+    for name, line in zip(names, request.lines, strict=True):
         if name == H.VIA and INSTANCE in line:
             for value in line.partition(b":")[2].split(b","):
                 branch = find_param(value, b"branch")

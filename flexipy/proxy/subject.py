@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
@@ -76,6 +77,8 @@ def message_value(message: Message, name: str) -> str | None:
     if name == "content-type":
         raw = message.get(H.CONTENT_TYPE)
         return None if raw is None else decode(raw.partition(b";")[0].strip())
+    if name == "call-id.hash":
+        return str(crc32(message.call_id))
     header = _HEADERS.get(name)
     if header is None:
         return None

@@ -42,6 +42,7 @@ class Binding:
         is_static: comes from the static records file.
         used_as_route: registered for a whole domain: the contact is a next hop, not a target.
         due: the second in which the expiry queue looks at it; the queue's own.
+        source: what it was made from, as `Registrar.refresh` knows it; 0 where it cannot be renewed that way.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Binding:
         "path",
         "q",
         "reg_id",
+        "source",
         "unique_id",
         "updated_at",
         "uri",
@@ -106,6 +108,7 @@ class Binding:
         self.is_static = is_static
         self.used_as_route = used_as_route
         self.due = 0
+        self.source = 0
 
     @property
     def is_placeholder(self) -> bool:

@@ -49,9 +49,10 @@ class TemporaryGruus:
 
     def __init__(self, secret: bytes) -> None:
         root = secret or os.urandom(32)
-        self._seal = blake2b(root, person=b"gruu-seal").digest()
-        self._sign = blake2b(root, person=b"gruu-sign").digest()
-        self._tag = blake2b(root, person=b"gruu-tag").digest()
+        # Keyed hashes ready to be copied: setting up a key costs more than hashing these few bytes.
+        self._seal = blake2b(key=blake2b(root, person=b"gruu-seal").digest())
+        self._sign = blake2b(key=blake2b(root, person=b"gruu-sign").digest(), digest_size=_SIGNATURE)
+        self._tag = blake2b(key=blake2b(root, person=b"gruu-tag").digest(), digest_size=_TAG)
         # A nonce must never come twice: a random start for each process, then a count.
         self._start = int.from_bytes(os.urandom(_NONCE), "big")
         self._count = itertools.count()
@@ -87,20 +88,26 @@ class TemporaryGruus:
 
     def _tag_of(self, binding: Binding) -> bytes:
         name = encode(f"{binding.instance_id}\n") + binding.call_id
-        return blake2b(name, digest_size=_TAG, key=self._tag).digest()
+        return _digest(self._tag, name)
 
     def _signature(self, sealed: bytes) -> bytes:
-        return blake2b(sealed, digest_size=_SIGNATURE, key=self._sign).digest()
+        return _digest(self._sign, sealed)
 
     def _crypt(self, nonce: bytes, text: bytes) -> bytes:
-        stream = blake2b(nonce, key=self._seal).digest()
+        stream = _digest(self._seal, nonce)
         block = 1
         while len(stream) < len(text):
-            stream += blake2b(nonce + block.to_bytes(2, "big"), key=self._seal).digest()
+            stream += _digest(self._seal, nonce + block.to_bytes(2, "big"))
             block += 1
         length = len(text)
         mixed = int.from_bytes(text, "big") ^ int.from_bytes(stream[:length], "big")
         return mixed.to_bytes(length, "big")
+
+
+def _digest(keyed: blake2b, data: bytes) -> bytes:
+    hashed = keyed.copy()
+    hashed.update(data)
+    return hashed.digest()
 
 
 def is_temporary(uri: SipUri) -> bool:

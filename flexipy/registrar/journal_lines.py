@@ -3,7 +3,7 @@
     CRC TAB kind TAB field TAB field ... LF
 
 Fields are bytes as they came; backslash, tab and line feed are escaped. Kinds: `B` a whole binding, `R` a
-refresh that changed only times, CSeq and flow, `D` a removal.
+refresh that changed only times, Call-ID, CSeq and flow, `D` a removal.
 """
 
 from __future__ import annotations
@@ -28,42 +28,44 @@ class BadLineError(ValueError):
 
 def binding_line(binding: Binding) -> bytes:
     """A whole binding."""
-    return _line(
-        b"B",
+    fields = (
         encode(binding.key),
         encode(binding.unique_id),
         binding.uri.raw,
         binding.contact_params,
-        encode(binding.instance_id or ""),
+        b"" if binding.instance_id is None else encode(binding.instance_id),
         b"" if binding.reg_id is None else b"%d" % binding.reg_id,
         b"%.3f" % binding.q,
-        _PATH_END.join(binding.path),
+        _PATH_END.join(binding.path) if binding.path else b"",
         binding.call_id,
-        b"%d" % binding.cseq,
-        b"%.3f" % binding.expires_at,
-        b"%.3f" % binding.message_expires_at,
-        b"%.3f" % binding.updated_at,
+        # one formatting for all numbers that stand together; no field among them needs escaping
+        b"%d\t%.3f\t%.3f\t%.3f" % (binding.cseq, binding.expires_at, binding.message_expires_at, binding.updated_at),
         binding.user_agent,
         binding.accept,
         binding.flow_token,
         b"1" if binding.used_as_route else b"0",
     )
+    body = b"B\t" + b"\t".join(fields)
+    if body.count(b"\t") != _BINDING_FIELDS - 1 or b"\n" in body or b"\\" in body:
+        numbers = fields[9].split(b"\t")
+        body = b"\t".join([b"B", *map(_escape, (*fields[:9], *numbers, *fields[10:]))])
+    return b"%08x\t%b\n" % (crc32(body), body)
 
 
 def refresh_line(binding: Binding) -> bytes:
     """Only what a refresh changes."""
-    token = binding.flow_token
-    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t" % (
+    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t%b\t%b" % (
         encode(binding.key),
         encode(binding.unique_id),
         binding.cseq,
         binding.expires_at,
         binding.message_expires_at,
         binding.updated_at,
+        binding.flow_token,
+        binding.call_id,
     )
-    if body.count(b"\t") != 7 or b"\n" in body or b"\\" in body:
+    if body.count(b"\t") != 8 or b"\n" in body or b"\\" in body:
         return binding_line(binding)  # rare, and always right
-    body += _escape(token)
     return b"%08x\t%b\n" % (crc32(body), body)
 
 
@@ -151,8 +153,8 @@ def refresh(binding: Binding, fields: list[bytes]) -> None:
     Raises:
         BadLineError: not written by this version.
     """
-    if len(fields) != 8:
-        raise BadLineError(f"{len(fields)} fields in place of 8")
+    if len(fields) != 9:
+        raise BadLineError(f"{len(fields)} fields in place of 9")
     try:
         binding.cseq = int(fields[3])
         binding.expires_at = float(fields[4])
@@ -161,3 +163,4 @@ def refresh(binding: Binding, fields: list[bytes]) -> None:
     except ValueError as error:
         raise BadLineError(str(error)) from None
     binding.flow_token = fields[7]
+    binding.call_id = fields[8]

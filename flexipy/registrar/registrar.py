@@ -68,6 +68,50 @@ class Registrar(BindingFinder):
         assert not isinstance(loaded, Record)
         return self._register_later(loaded, registration, now)
 
+    def refresh(
+        self, key: str, source: int, call_id: bytes, cseq: int, flow_token: bytes, now: float
+    ) -> list[Binding] | None:
+        """Renew a binding from a REGISTER that says just what the last one said: nearly every REGISTER.
+
+        Args:
+            key: of the record.
+            source: as in `Registration.source`.
+            call_id: of the request.
+            cseq: of the request.
+            flow_token: of the request.
+            now: wall clock seconds.
+
+        Returns:
+            What `register` returns; None where it has to be asked: no such binding, a replay, a store that waits.
+        """
+        record = self._store.load(key)
+        if type(record) is not Record:
+            return None
+        for binding in record.bindings:
+            if binding.source == source:
+                break
+        else:
+            return None
+        if binding.expires_at <= now or (binding.call_id == call_id and cseq <= binding.cseq):
+            return None
+        binding.expires_at += now - binding.updated_at
+        if binding.message_expires_at:
+            binding.message_expires_at += now - binding.updated_at
+        binding.updated_at = now
+        binding.call_id = call_id
+        binding.cseq = cseq
+        binding.flow_token = flow_token
+        changes = [(ChangeKind.EXTENDED, binding)]
+        if self._store.save(record, changes) is not None:
+            return None  # pragma: no cover - a store that loads at once also saves at once
+        self._changed(key, changes)
+        bindings = record.bindings
+        if len(bindings) == 1 and not self._static:
+            return [binding]
+        if self._static:
+            bindings = self._static.merged(key, bindings)
+        return own_first(bindings, call_id, now)
+
     async def _register_later(
         self, loading: Awaitable[Record | None], registration: Registration, now: float
     ) -> list[Binding]:
@@ -98,7 +142,7 @@ class Registrar(BindingFinder):
         bindings = record.bindings
         if self._static:
             bindings = self._static.merged(record.key, bindings)
-        return own_first(bindings, registration, now)
+        return own_first(bindings, registration.call_id, now)
 
     def contact_values(self, registration: Registration, bindings: Iterable[Binding], now: float) -> list[bytes]:
         """Contact header values for the 200 to a REGISTER.
@@ -112,7 +156,14 @@ class Registrar(BindingFinder):
             One value each, with `expires` and, where the request supports GRUU and the device has an instance
             id, `pub-gruu` and `temp-gruu`.
         """
-        return contact_values(registration, bindings, self.options, self._gruus, now)
+        return self.answer_values(registration.aor, registration.call_id, registration.supports_gruu, bindings, now)
+
+    def answer_values(
+        self, aor: SipUri, call_id: bytes, supports_gruu: bool, bindings: Iterable[Binding], now: float
+    ) -> list[bytes]:
+        """`contact_values`, told what it needs of the request: address, Call-ID, and whether it supports GRUU."""
+        gruus = self._gruus if supports_gruu and self.options.enable_gruu else None
+        return contact_values(aor, call_id, bindings, self.options, gruus, now)
 
     # --- changing from inside ----------------------------------------------------------------------------
 

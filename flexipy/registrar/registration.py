@@ -37,6 +37,8 @@ class Registration:
         supports_outbound: `Supported: outbound`; without it a reg-id is ignored (RFC 5626 section 6).
         supports_path: `Supported: path`.
         flow_token: opaque, names the connection the request came over.
+        source: a hash of all that decides about the binding but Call-ID, CSeq and flow, so that a device which
+            says the same again is recognised; 0 for none.
     """
 
     aor_key: str
@@ -53,6 +55,7 @@ class Registration:
     user_agent: bytes = b""
     accept: bytes = b""
     flow_token: bytes = b""
+    source: int = 0
 
 
 @dataclass(slots=True, frozen=True)

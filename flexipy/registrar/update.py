@@ -39,6 +39,7 @@ def apply_registration(
             _check_replay(match, wanted)
             return []
         changes: list[Change] = []
+        wanted.source = registration.source
         _put(record, wanted, match, stale, now, changes)
     else:
         changes = _apply_several(record, registration, options, now)
@@ -161,6 +162,8 @@ def _put(
     changes: list[Change],
 ) -> None:
     bindings = record.bindings
+    if match is not None:
+        match.source = wanted.source
     if stale is not None:
         for other in stale:
             bindings.remove(other)

@@ -125,7 +125,7 @@ class ProxyServer:
             section = self.config.section(f"module::{module_class.name}")
             if not section.boolean("enabled"):
                 continue
-            context = ModuleContext(self.agent, module_class.name, section, self.config.directory, self.state_directory)
+            context = ModuleContext(self.agent, module_class.name, self.config, self.state_directory)
             try:
                 module = module_class(context)
                 self._modules.append((module, section.expression("filter")))

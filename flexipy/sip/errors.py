@@ -16,6 +16,12 @@ class SipError(ValueError):
         super().__init__(reason)
         self.status = status
 
+    @property
+    def phrase(self) -> str:
+        """The reason phrase of the answer: what is wrong for a 400; empty, for the usual phrase, otherwise."""
+        reason = str(self)
+        return reason[:1].upper() + reason[1:] if self.status == 400 else ""
+
 
 class ParseError(SipError):
     """The bytes are not a SIP message; no answer is possible or sensible unless a Via was readable."""

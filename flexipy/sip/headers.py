@@ -118,6 +118,20 @@ class NameAddr:
         return encode(display) + b"<" + self.uri_raw + b">" + encode(_serialise_params(self.params))
 
 
+def replace_uri(raw: bytes, old: bytes, new: bytes) -> bytes:
+    """An address value with another URI, its other bytes as they are (parameters keep their quotes).
+
+    Args:
+        raw: the value.
+        old: its URI, as `NameAddr.parse(raw).uri_raw`.
+        new: comes in its place, in angle brackets.
+    """
+    bracketed = b"<" + old + b">"
+    if bracketed in raw:
+        return raw.replace(bracketed, b"<" + new + b">", 1)
+    return raw.replace(old, new if b"<" in raw else b"<" + new + b">", 1)
+
+
 def _checked(uri: bytes) -> bytes:
     if not uri or b":" not in uri or b" " in uri:
         raise HeaderError("no URI in an address")
@@ -161,7 +175,7 @@ class Via:
         pieces = [piece.strip() for piece in head.split("/", 2)]
         if len(pieces) != 3:
             raise HeaderError("bad Via")
-        transport, _, sent_by = pieces[2].partition(" ")
+        transport, _, sent_by = " ".join(pieces[2].split()).partition(" ")
         if pieces[0].upper() != "SIP" or pieces[1] != "2.0" or not is_token(transport):
             raise HeaderError("bad Via protocol")
         try:

@@ -29,14 +29,16 @@ class Message:
         lines: header lines without their CRLF, as received.
         names: canonical name of each line (see `flexipy.sip.names`).
         body: everything after the empty line.
+        length_fault: what is wrong with Content-Length, found while reading; empty for nothing.
     """
 
-    __slots__ = ("body", "lines", "names")
+    __slots__ = ("body", "length_fault", "lines", "names")
 
     def __init__(self, lines: list[bytes], names: list[bytes], body: bytes) -> None:
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -232,6 +234,7 @@ class Request(Message):
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     @staticmethod
     def build(method: str, uri: str, headers: list[tuple[str, str]], body: bytes = b"") -> Request:
@@ -289,6 +292,7 @@ class Response(Message):
         self.lines = lines
         self.names = names
         self.body = body
+        self.length_fault = ""
 
     @staticmethod
     def to_request(request: Request, status: int, reason: str = "", to_tag: bytes = b"") -> Response:
@@ -400,11 +404,21 @@ def parse(data: bytes) -> Request | Response:
         names = [known[line.partition(b":")[0]] for line in lines]
     except KeyError:
         names = _names_slowly(lines)
+    fault = ""
     if H.CONTENT_LENGTH in names:
-        body = _bounded_body(lines[names.index(H.CONTENT_LENGTH)], body)
-    if start[:8] == b"SIP/2.0 ":
-        return _response(start, lines, names, body)
-    return _request(start, lines, names, body)
+        text = lines[names.index(H.CONTENT_LENGTH)].partition(b":")[2].strip()
+        if not text.isdigit() or len(text) > 10:
+            fault = "bad Content-Length"
+        else:
+            length = int(text)
+            if length < len(body):
+                body = body[:length]
+            elif length > len(body):
+                fault = "body shorter than Content-Length"
+    message = _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
+    if fault:
+        message.length_fault = fault
+    return message
 
 
 def _names_slowly(lines: list[bytes]) -> list[bytes]:
@@ -418,14 +432,6 @@ def _names_slowly(lines: list[bytes]) -> list[bytes]:
         except HeaderError as error:
             raise ParseError(str(error)) from error
     return names
-
-
-def _bounded_body(line: bytes, body: bytes) -> bytes:
-    text = line.partition(b":")[2].strip()
-    if not text.isdigit() or len(text) > 10:
-        return body  # `validate` answers 400
-    length = int(text)
-    return body if length >= len(body) else body[:length]
 
 
 def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Request:

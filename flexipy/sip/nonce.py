@@ -10,7 +10,7 @@ import enum
 import hmac
 import itertools
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
 from typing import Final
 
@@ -21,6 +21,11 @@ _LENGTH: Final = 32
 # How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
+
+
+# The base64 functions of the standard library wrap these two; a nonce is made for every challenge.
+_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE: Final = str.maketrans("-_", "+/")
 
 
 class Freshness(enum.Enum):
@@ -41,12 +46,13 @@ class NonceSource:
         not_before: nonces issued earlier are stale: the counts they have seen went with the last process.
     """
 
-    __slots__ = ("_count", "_floor", "_key", "_seen", "capacity", "lifetime")
+    __slots__ = ("_count", "_floor", "_keyed", "_seen", "capacity", "lifetime")
 
     def __init__(
         self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000, not_before: float = 0.0
     ) -> None:
-        self._key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
+        key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
+        self._keyed = blake2b(key=key, digest_size=_SIGNATURE)  # copied for each use: keying is the dear part
         self.lifetime = lifetime
         self.capacity = capacity
         self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
@@ -65,8 +71,7 @@ class NonceSource:
         """
         count = next(self._count) & 0xFFFFFFFF
         head = (int(now * 1000) << 32 | count).to_bytes(_TIME + _COUNT, "big")
-        signature = blake2b(head, digest_size=_SIGNATURE, key=self._key).digest()
-        return urlsafe_b64encode(head + signature).decode("ascii")
+        return b2a_base64(head + self._sign(head), newline=False).translate(_TO_URLSAFE).decode("ascii")
 
     def validate(self, nonce: str, now: float) -> Freshness:
         """Whether a nonce is ours and young enough; see `use` for its count."""
@@ -122,20 +127,25 @@ class NonceSource:
             self._floor = max(self._floor, _issue_time(oldest))
         seen[nonce] = state
 
+    def _sign(self, head: bytes) -> bytes:
+        hashed = self._keyed.copy()
+        hashed.update(head)
+        return hashed.digest()
+
     def _issued(self, nonce: str) -> int:
         """Issue time in milliseconds, -1 for a nonce that isn't ours."""
         if len(nonce) != _LENGTH or not nonce.isascii():
             return -1
         try:
-            raw = urlsafe_b64decode(nonce)
+            raw = a2b_base64(nonce.translate(_FROM_URLSAFE))
         except ValueError:
             return -1
         head = raw[: _TIME + _COUNT]
-        signature = blake2b(head, digest_size=_SIGNATURE, key=self._key).digest()
+        signature = self._sign(head)
         if not hmac.compare_digest(raw[_TIME + _COUNT :], signature):
             return -1
         return int.from_bytes(head[:_TIME], "big")
 
 
 def _issue_time(nonce: str) -> int:
-    return int.from_bytes(urlsafe_b64decode(nonce)[:_TIME], "big")
+    return int.from_bytes(a2b_base64(nonce.translate(_FROM_URLSAFE))[:_TIME], "big")

@@ -15,6 +15,7 @@ from flexipy.sip.params import Params, decode, encode, parse_params
 _UNRESERVED: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
 _USER: Final = _UNRESERVED | frozenset("&=+$,;?/%")
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+_SCHEME_MARKS: Final = str.maketrans("", "", "+-.")
 _CACHE_LIMIT: Final = 20000
 # RFC 3261 section 19.1.4: parameters that make two URIs differ when only one of them carries it.
 _TELLING: Final = ("user", "ttl", "method", "maddr", "transport")
@@ -198,6 +199,11 @@ def scheme_of(raw: bytes) -> str:
     return decode(name).lower() if colon else ""
 
 
+def _is_scheme(text: str) -> bool:
+    """Whether a text can be a URI scheme, be it unknown (RFC 3986 section 3.1)."""
+    return text.isascii() and text[:1].isalpha() and text.translate(_SCHEME_MARKS).isalnum()
+
+
 def unescape(text: str) -> str:
     """`%hh` escapes resolved to their bytes, read as UTF-8. Text without escapes is returned as it is."""
     if "%" not in text:
@@ -278,7 +284,7 @@ def _parse_sip(raw: bytes) -> SipUri:
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if scheme not in ("sip", "sips"):
-        raise UriError("unsupported URI scheme", 416 if colon and scheme.isidentifier() else 400)
+        raise UriError("unsupported URI scheme", 416 if colon and _is_scheme(scheme) else 400)
     if any(character <= " " or character in '<>"' for character in rest):
         raise UriError("white space or brackets in a URI")
     # An unescaped @ can only end the user part, which itself may hold ; and ?.

@@ -80,9 +80,7 @@ class DnsLookup:
             except dns.exception.DNSException as error:
                 raise ResolutionError(f"no name servers: {error}", temporary=True) from error
             if self._nameservers is not None:
-                resolver.nameservers = [
-                    dns.nameserver.Do53Nameserver(*server) for server in self._nameservers
-                ]
+                resolver.nameservers = [dns.nameserver.Do53Nameserver(*server) for server in self._nameservers]
             resolver.timeout = _TRY
             resolver.lifetime = _LIFETIME
             self._resolver = resolver

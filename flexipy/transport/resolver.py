@@ -80,9 +80,7 @@ class Resolver:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def cached(
-        self, host: str, port: int | None, transport: bytes | None, secure: bool
-    ) -> list[Target] | None:
+    def cached(self, host: str, port: int | None, transport: bytes | None, secure: bool) -> list[Target] | None:
         """Answer at once, if that is possible without asking anybody.
 
         Args:
@@ -194,9 +192,7 @@ class Resolver:
         """Addresses of families we can send to, in our order; all of them if there is none."""
         families = self._families
         usable = [address for address in addresses if (6 if ":" in address else 4) in families]
-        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(
-            addresses
-        )
+        return sorted(usable, key=lambda address: families.index(6 if ":" in address else 4)) or list(addresses)
 
     async def _search(self, question: Question) -> Plan:
         if self._lookup is None:

@@ -165,9 +165,7 @@ class Transports:
             return self._table.find_exact(transport, local, remote)
         for listener, udp in self._udp.items():
             bound = listener.local
-            if bound[1] == local[1] and (
-                bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))
-            ):
+            if bound[1] == local[1] and (bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))):
                 return udp.flow_to(*remote)
         return None
 

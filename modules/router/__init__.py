@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from flexipy.auth.directory import AccountDirectory
@@ -30,6 +32,7 @@ from flexipy.sip.uri import SipUri, unescape
 
 from .late import LateDevices
 from .parameters import PARAMETERS
+from .pending import PendingMessages
 from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
@@ -66,6 +69,7 @@ class Router(Module):
             values.seconds("message-delivery-timeout"),
         )
         self._messages_now = MessageForkOptions(False, self._messages.accept_timeout, 0.0)
+        self._pending: PendingMessages | None = None
         self._resolve_routes = values.boolean("resolve-routes")
         self._parent_fallback = values.boolean("parent-domain-fallback")
         self._fallback_filter = values.expression("fallback-route-filter")
@@ -86,6 +90,64 @@ class Router(Module):
         self._directory = self.context.optional(AccountDirectory)
         self._targets = TargetFinder(registrar, self._domains)
         self._late = LateDevices(self.context, registrar, self.context.agent.clock)
+        self._pending = self._open_pending()
+        self._restore_messages()
+
+    async def stop(self) -> None:
+        """Close the database of messages."""
+        if self._pending is not None:
+            self._pending.close()
+
+    def _open_pending(self) -> PendingMessages | None:
+        values = self.context.values
+        if not values.boolean("message-database-enabled"):
+            return None
+        backend = values.string("message-database-backend")
+        if backend != "sqlite3":
+            raise ModuleError(
+                f"[module::Router] message-database-backend={backend} has no effect yet: use 'sqlite3', or "
+                "message-database-enabled=false"
+            )
+        text = values.string("message-database-connection-string")
+        given = not values.is_default("message-database-connection-string") and text.partition("db=")[2].strip("'\" ")
+        path = self.context.file(given) if given else self.context.state_file("messages.sqlite3")
+        try:
+            return PendingMessages(path)
+        except (OSError, sqlite3.Error) as error:
+            raise ModuleError(f"[module::Router] messages cannot be kept in {path}: {error}") from error
+
+    def _restore_messages(self) -> None:
+        if self._pending is None:
+            return
+        agent = self.context.agent
+        now = agent.clock()
+        for message in self._pending.load():
+            left = message.expires_at - time.time()
+            options = MessageForkOptions(True, self._messages.accept_timeout, left)
+            event = agent.event_for(message.request, agent.no_flow, now)
+            event.cursor = agent.pipeline.cursor_after(self, message.request.method)
+            keeper = self._keeper(self._pending, message.target, message.id)
+            fork = MessageFork.restored(event, options, message.key, keeper, message.delivered, now)
+            self._late.watch(fork, {message.key}, message.request, SipUri.parse(message.target))
+            fork.finished_listeners.append(partial(self._pending.remove, message.id))
+
+    def _keeper(self, pending: PendingMessages, target: bytes, row: int = 0) -> Callable[[MessageFork], None]:
+        """Writes a message down the first time it is called, who has it afterwards."""
+
+        def keep(fork: MessageFork) -> None:
+            nonlocal row
+            try:
+                if row:
+                    pending.set_delivered(row, fork.delivered)
+                elif fork.event is not None:
+                    expires_at = time.time() + fork.options.delivery_timeout
+                    row = pending.add(fork.key, target, fork.event.request, fork.delivered, expires_at)
+                    fork.finished_listeners.append(partial(pending.remove, row))
+            except sqlite3.Error as error:
+                self.context.counters["messages_not_written"] += 1
+                self.context.logger.error("a message for %s is kept in memory only: %s", fork.key, error)
+
+        return keep
 
     # --- which requests are ours -------------------------------------------------------------------------
 
@@ -173,7 +235,9 @@ class Router(Module):
     def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
         key = self._targets.key(uri)
         late = self._messages.fork_late and not _worthless_when_late(event.request)
-        fork = MessageFork(event, self._messages if late else self._messages_now, key)
+        options = self._messages if late else self._messages_now
+        keeper = self._keeper(self._pending, uri.raw) if late and self._pending is not None else None
+        fork = MessageFork(event, options, key, keeper)
         if late:
             self._late.watch(fork, {key}, event.request, uri)
         self._send_all(fork, event, destinations)

@@ -43,20 +43,18 @@ PARAMETERS = (
         "message-database-enabled",
         "false",
         "Keep waiting messages in a database, so that a restart loses none.",
-        implemented=False,
     ),
     enum(
         "message-database-backend",
         "mysql",
-        "Kind of database.",
+        "Kind of database: `sqlite3`, a file of its own in the state directory or where the connection string says "
+        "`db=FILE`. Others have no effect yet.",
         ("mysql", "sqlite3", "postgresql"),
-        implemented=False,
     ),
     string(
         "message-database-connection-string",
         "db='mydb' user='myuser' password='mypass' host='myhost.com'",
-        "How to reach the database.",
-        implemented=False,
+        "How to reach the database; for `sqlite3`, `db=FILE`.",
     ),
     integer("message-database-pool-size", "100", "Connections to the database.", implemented=False),
     string("fallback-route", "", "SIP URI where requests go whose user is not reachable, or empty for 404."),

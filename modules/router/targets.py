@@ -47,12 +47,16 @@ class Destination:
     def request_from(self, original: Request) -> Request:
         """The request for this destination, spliced from the caller's."""
         request = original.copy()
+        routes = [b"Route: " + value for value in self.path]
         if self.as_route:
-            request.insert(1, H.ROUTE, b"Route: <" + self.uri.raw + b">")
+            routes.append(b"Route: <" + self.uri.raw + b">")
         else:
             request.uri_raw = self.uri.raw
-        for place, value in enumerate(self.path):
-            request.insert(1 + place, H.ROUTE, b"Route: " + value)
+        if routes:
+            names = request.names
+            place = names.index(H.ROUTE) if H.ROUTE in names else 1
+            request.lines[place:place] = routes
+            names[place:place] = [H.ROUTE] * len(routes)
         return request
 
 

@@ -25,12 +25,18 @@ _SERVER = (
         "The servers that start when the command line has no --server.",
         choices=SERVERS,
     ),
-    string("plugins-dir", "/lib/flexisip/plugins", "Directory searched for modules that are single Python files."),
+    string(
+        "plugins-dir",
+        "/lib/flexisip/plugins",
+        "Directory of Flexisip's compiled plugins. flexipy's modules are Python packages: install one with pip beside "
+        "flexipy and its section [module::Name] is there (see docs/writing-a-module.md).",
+        implemented=False,
+    ),
     string_list(
         "plugins",
         "",
-        "Names of additional modules to load, from plugins-dir or from installed packages that offer modules "
-        "under that name.",
+        "Flexisip's compiled plugins to load; see plugins-dir.",
+        implemented=False,
     ),
     string(
         "state-directory",

@@ -38,6 +38,7 @@ class Branch:
     __slots__ = (
         "_cancel_reason",
         "_cancel_sent",
+        "_mark",
         "_targets",
         "_uri",
         "cancelled",
@@ -64,6 +65,7 @@ class Branch:
         self.cancelled = False
         self.flow: Flow | None = None
         self._cancel_sent = False
+        self._mark = b""
         self._cancel_reason: bytes | None = None
         self._targets: list[Target] | None = None
         self._uri: SipUri | None = None
@@ -80,9 +82,17 @@ class Branch:
 
     # --- sending -----------------------------------------------------------------------------------------
 
-    def send(self, event: RequestEvent, uri: SipUri, now: float) -> None:
-        """Send the request toward a URI, on the flow that its token names where it has one."""
+    def send(self, event: RequestEvent, uri: SipUri, mark: bytes, now: float) -> None:
+        """Send the request toward a URI, on the flow that its token names where it has one.
+
+        Args:
+            event: the request.
+            uri: the next hop.
+            mark: for loop detection, see `routing.loop_mark`.
+            now: monotonic seconds.
+        """
         self.event = event
+        self._mark = mark
         self._uri = uri
         egress = event.agent.egress
         token = self.flow_token or event.route_token
@@ -144,12 +154,16 @@ class Branch:
         request = event.request
         agent = event.agent
         method = request.method
-        branch = routing.new_branch(routing.loop_mark(event.received_uri, request))
+        branch = routing.new_branch(self._mark)
         recorded = event.record_route
         if recorded is None:
             recorded = routing.forms_dialog(method)
         came_by = event.flow if recorded else None
         token = self.flow_token if came_by is not None else b""
+        if event.before_send is not None:
+            request = request.copy()
+            for edit in event.before_send:
+                edit(request, flow)
         data = routing.compose(request, flow, branch, came_by, event.incoming_token, token)
         transaction = agent.layer.create_client(branch, method, data, flow, self)
         self.transaction = transaction
@@ -194,7 +208,7 @@ class Branch:
             self._next_address(now)
             return
         response.pop_first_value(H.VIA)
-        self._pass_on(response, now)
+        self._pass_on(response, self.flow, now)
 
     def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
         """No answer in time."""
@@ -223,7 +237,7 @@ class Branch:
     def answer_locally(self, response: Response, now: float) -> None:
         """A module answered the branch's request instead of sending it on."""
         if not self.finished:
-            self._pass_on(response, now)
+            self._pass_on(response, None, now)
 
     def fail(self, status: int, now: float) -> None:
         """The branch ends without a response of its own: take it for this one."""
@@ -234,15 +248,15 @@ class Branch:
             self.context.on_branch_response(self, None, now)
             return
         tag = self.context.agent.to_tag(request)
-        self._pass_on(Response.to_request(request, status, "", tag), now)
+        self._pass_on(Response.to_request(request, status, "", tag), None, now)
 
-    def _pass_on(self, response: Response, now: float) -> None:
+    def _pass_on(self, response: Response, flow: Flow | None, now: float) -> None:
         status = response.status
         first_final = status >= 200 and self.status < 200
         self.status = status
         context = self.context
         agent = context.agent
-        agent.pipeline.run_response(ResponseEvent(agent, response, self.flow, self, now))
+        agent.pipeline.run_response(ResponseEvent(agent, response, flow, self, now))
         if first_final:
             self.response = response
         context.on_branch_response(self, response, now)

@@ -83,8 +83,9 @@ class Relay(ResponseContext):
         elif not self.done:
             self.done = True
             self.epoch += 1
-            branch.release()
             self.branches = []
+            if not (invite and response.status < 300):
+                branch.release()  # an INVITE's is still asked when its 200 is repeated
 
     def on_timer(self, kind: int, now: float) -> None:
         """Timer C: it rang too long."""
@@ -216,7 +217,9 @@ class Fork(ResponseContext):
         for listener in listeners:
             listener()
         for branch in self.branches:
-            branch.release()
+            if not (branch.status < 300 and self.server.method == b"INVITE"):
+                branch.release()  # the winner's request is still asked when its 200 is repeated
+            branch.response = None
 
 
 # Among the 4xx those that tell the caller what to do better (RFC 3261 section 16.7 item 6).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flexipy.proxy.events import RequestEvent
@@ -27,15 +28,43 @@ class MessageFork(Fork):
 
     Attributes:
         delivered: unique ids of the devices that have it (or refused it for good).
+        keeper: told when the message has to outlive its sender's transaction, before the sender hears that it is
+            accepted, and after each delivery from then on.
     """
 
-    __slots__ = ("delivered", "expected", "options")
+    __slots__ = ("_kept", "delivered", "expected", "keeper", "options")
 
-    def __init__(self, event: RequestEvent, options: MessageForkOptions, key: str = "") -> None:
+    def __init__(
+        self,
+        event: RequestEvent,
+        options: MessageForkOptions,
+        key: str = "",
+        keeper: Callable[[MessageFork], None] | None = None,
+    ) -> None:
         super().__init__(event, key)
         self.options = options
         self.delivered: set[str] = set()
         self.expected: set[str] = set()
+        self.keeper = keeper
+        self._kept = False
+
+    @classmethod
+    def restored(
+        cls,
+        event: RequestEvent,
+        options: MessageForkOptions,
+        key: str,
+        keeper: Callable[[MessageFork], None],
+        delivered: set[str],
+        now: float,
+    ) -> MessageFork:
+        """A message that an earlier process accepted: its sender has been answered, its devices have not."""
+        fork = cls(event, options, key, keeper)
+        fork.done = True
+        fork.delivered = delivered
+        fork._kept = True
+        fork.agent.timers.set(options.delivery_timeout, now, fork, RINGING)
+        return fork
 
     def start(self, now: float) -> None:
         """Send to every device that is there."""
@@ -51,7 +80,13 @@ class MessageFork(Fork):
 
     def accept(self, now: float) -> None:
         """Tell the sender that the message is kept for later."""
+        self._keep()
         self.answer_with(202, now)
+
+    def _keep(self) -> None:
+        if self.keeper is not None:
+            self._kept = True
+            self.keeper(self)
 
     def on_branch_response(self, branch: Branch, response: Response | None, now: float) -> None:
         """Note who has it."""
@@ -60,6 +95,8 @@ class MessageFork(Fork):
             return
         if status < 300:
             self.delivered.add(branch.uid)
+            if self._kept:
+                self._keep()
             if response is not None:
                 self.answer(response, now)
         elif status not in (408, 430, 480, 503):
@@ -74,6 +111,8 @@ class MessageFork(Fork):
         if waits and (missing or not self.expected):
             if not self.done and self.branches and not self.delivered:
                 self.accept(now)
+            elif not self._kept:
+                self._keep()
             for branch in self.branches:
                 branch.response = None
             self.branches = []

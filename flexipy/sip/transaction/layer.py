@@ -7,12 +7,45 @@ from typing import Final
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response
 from flexipy.sip.params import find_param
-from flexipy.sip.timers import Timers
+from flexipy.sip.timers import Timed, Timers
 from flexipy.sip.transaction.client import ClientTransaction, ClientUser
 from flexipy.sip.transaction.server import ServerTransaction
-from flexipy.sip.transaction.states import Durations, Outlet
+from flexipy.sip.transaction.states import LINGER, Durations, Outlet
 
 MAGIC: Final = b"z9hG4bK"
+
+
+class FinalResponses(Timed):
+    """Final responses by transaction key, each kept for one to two times `duration` seconds."""
+
+    __slots__ = ("_duration", "_new", "_old", "_ticking", "_timers")
+
+    def __init__(self, timers: Timers, duration: float) -> None:
+        self.epoch = 0
+        self._timers = timers
+        self._duration = duration
+        self._new: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+        self._ticking = False
+
+    def keep(self, key: bytes, data: bytes, now: float) -> None:
+        """Keep a response."""
+        if not self._ticking:
+            self._ticking = True
+            self._timers.set(self._duration, now, self, LINGER)
+        self._new[key] = data
+
+    def get(self, key: bytes) -> bytes | None:
+        """The response kept under a key."""
+        found = self._new.get(key)
+        return found if found is not None else self._old.get(key)
+
+    def on_timer(self, kind: int, now: float) -> None:
+        """A generation ends."""
+        self._old, self._new = self._new, {}
+        self._ticking = bool(self._old)
+        if self._ticking:
+            self._timers.set(self._duration, now, self, LINGER)
 
 
 class TransactionLayer:
@@ -24,13 +57,33 @@ class TransactionLayer:
         clients: client transactions by branch (that of a CANCEL with ` CANCEL` behind it).
     """
 
-    __slots__ = ("clients", "durations", "servers", "timers")
+    __slots__ = ("_finals", "clients", "durations", "servers", "timers")
 
     def __init__(self, timers: Timers, durations: Durations | None = None) -> None:
         self.timers = timers
         self.durations = durations or Durations()
         self.servers: dict[bytes, ServerTransaction] = {}
         self.clients: dict[bytes, ClientTransaction] = {}
+        self._finals = FinalResponses(timers, self.durations.timeout)
+
+    def answer_at_once(self, key: bytes, data: bytes, flow: Outlet, now: float) -> None:
+        """Send the final response to a request, no INVITE, that needed no transaction until now.
+
+        Such a transaction would only wait for retransmissions (timer J); keeping the response does the same.
+
+        Args:
+            key: as for `create_server`.
+            data: the response.
+            flow: where it goes.
+            now: monotonic seconds.
+        """
+        flow.send(data)
+        if not flow.reliable:
+            self._finals.keep(key, data, now)
+
+    def given_answer(self, key: bytes) -> bytes | None:
+        """The response that `answer_at_once` gave to a request, if this is a retransmission of it."""
+        return self._finals.get(key)
 
     def create_server(self, key: bytes, request: Request, flow: Outlet) -> ServerTransaction:
         """A transaction for a new request, entered in the table."""

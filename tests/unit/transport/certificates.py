@@ -33,8 +33,7 @@ class Authority:
         """Write a key and a certificate for the names into one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier(name) if name.startswith("sip:") else x509.DNSName(name)
-            for name in names
+            x509.UniformResourceIdentifier(name) if name.startswith("sip:") else x509.DNSName(name) for name in names
         ]
         alternatives += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips or []]
         builder = self._builder(names[0], key.public_key()).add_extension(

@@ -99,5 +99,5 @@ async def exactly(reader: asyncio.StreamReader, data: bytes) -> None:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for something that tells nobody when it happens, such as a counter."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)

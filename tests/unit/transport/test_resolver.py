@@ -206,9 +206,7 @@ def test_weights_share_the_first_place() -> None:
     assert firsts["b"] == pytest.approx(3000, abs=300)
     assert firsts["a"] == pytest.approx(900, abs=200)
     assert 0 < firsts["z"] < 300
-    assert all(
-        sorted(s.weight for s in by_weight(tier, lambda limit: limit)) == [0, 10, 30, 60] for _ in range(3)
-    )
+    assert all(sorted(s.weight for s in by_weight(tier, lambda limit: limit)) == [0, 10, 30, 60] for _ in range(3))
 
 
 def test_priorities_are_never_mixed() -> None:

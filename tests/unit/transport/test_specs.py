@@ -45,9 +45,7 @@ def test_maddr_wildcard_with_a_public_name() -> None:
 
 
 def test_sips_is_tls_with_its_parameters() -> None:
-    spec = one(
-        "sips:h:5063;tls-certificates-file=/a.pem;tls-certificates-private-key=/k;require-peer-certificate=1"
-    )
+    spec = one("sips:h:5063;tls-certificates-file=/a.pem;tls-certificates-private-key=/k;require-peer-certificate=1")
 
     assert (spec.transport, spec.port) == (b"TLS", 5063)
     assert spec.params["tls-certificates-file"] == "/a.pem"

@@ -52,9 +52,7 @@ async def test_receives_and_answers(start: StartServer, authority: Authority, se
     writer.close()
 
 
-async def test_old_protocol_versions_are_refused(
-    start: StartServer, authority: Authority, server_pem: Path
-) -> None:
+async def test_old_protocol_versions_are_refused(start: StartServer, authority: Authority, server_pem: Path) -> None:
     server = await start(TLS, tls_certificates_file=str(server_pem))
     context = trusting(authority)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -93,9 +91,7 @@ async def test_a_handshake_that_never_comes_has_a_deadline(start: StartServer, s
 async def test_client_certificate_names_are_known(
     start: StartServer, authority: Authority, server_pem: Path, tmp_path: Path
 ) -> None:
-    server = await start(
-        TLS, tls_certificates_file=str(server_pem), tls_certificates_ca_file=str(authority.pem)
-    )
+    server = await start(TLS, tls_certificates_file=str(server_pem), tls_certificates_ca_file=str(authority.pem))
     own = authority.issue(tmp_path / "client.pem", ["sip:alice@example.org", "example.org"])
     _, writer = await connect(server, trusting(authority, own))
     _, anonymous = await connect(server, trusting(authority))
@@ -138,9 +134,7 @@ async def test_required_client_certificate(
     writer.close()
 
 
-async def test_outgoing_connections_verify_the_name(
-    start: StartServer, authority: Authority, server_pem: Path
-) -> None:
+async def test_outgoing_connections_verify_the_name(start: StartServer, authority: Authority, server_pem: Path) -> None:
     settings = {"tls_certificates_file": str(server_pem), "tls_certificates_ca_file": str(authority.pem)}
     one, two = await start(TLS, **settings), await start(TLS, **settings)
     address = ("127.0.0.1", one.port())

@@ -69,7 +69,8 @@ async def test_tokens_lead_to_live_flows_only(start: StartServer) -> None:
 
     assert transports.flow_from_token(transports.flow_token(stream)) is stream
     assert transports.flow_from_token(transports.flow_token(datagrams)) is datagrams
-    assert transports.flow_from_token(b"A" + transports.flow_token(stream)[1:]) is None
+    token = transports.flow_token(stream)
+    assert transports.flow_from_token((b"A" if token[:1] != b"A" else b"B") + token[1:]) is None
 
     gone = asyncio.Event()
     stream.add_close_listener(lambda _: gone.set())

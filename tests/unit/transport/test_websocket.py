@@ -84,9 +84,7 @@ async def test_too_long_a_message_closes(start: StartServer) -> None:
     assert server.transports.counters.framing_errors == 1
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"]
-)
+@pytest.mark.parametrize("garbage", [b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"])
 async def test_what_is_not_http_gets_a_400(start: StartServer, garbage: bytes) -> None:
     server = await start(WS)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port())

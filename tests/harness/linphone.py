@@ -1,0 +1,238 @@
+"""linphone-daemon, driven over its Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import shlex
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.events import PATIENCE, Events, until
+from tests.harness.programs import Program, need
+from tests.harness.server import DOMAIN, Server, password_of
+from tests.harness.tone import write_tone
+
+_POLL = 0.05  # seconds between two questions for events; the daemon looks at its socket every 20 ms
+_DEBUG_LINE = re.compile(r"^\d{4}-\d\d-\d\d ")
+_numbers = itertools.count()
+
+
+class Linphone:
+    """One running linphone-daemon with one account.
+
+    Args:
+        server: to register with.
+        directory: for its files; a folder of its own is made there.
+        user: an account of the server.
+        transport: udp, tcp or tls.
+        host: 127.0.0.1 or ::1, the server's address.
+        auto_answer: whether it takes calls by itself.
+        tone: frequency in Hz of what it says.
+
+    Attributes:
+        events: what it tells by itself, as the lines of each event in one text.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        directory: Path,
+        user: str,
+        transport: str = "udp",
+        host: str = "127.0.0.1",
+        auto_answer: bool = False,
+        tone: int = 600,
+        password: str | None = None,
+    ) -> None:
+        need("linphone-daemon")
+        self.user = user
+        self.uri = f"sip:{user}@{DOMAIN}"
+        self.directory = directory / f"linphone-{user}-{next(_numbers)}"
+        self.tone = tone
+        self.events: Events[str] = Events(f"linphone of {user}")
+        self._server = server
+        self._transport = transport
+        self._host = host
+        self._auto_answer = auto_answer
+        self._password = password_of(user) if password is None else password
+        # The daemon makes its socket in /tmp, whatever it is told.
+        self._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
+        self._asking = asyncio.Lock()
+        self._poller: asyncio.Task[None] | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self.program: Program | None = None
+
+    def _write_files(self) -> None:
+        # Without this folder it finds "no listening point".
+        (self.directory / ".local/share/linphone").mkdir(parents=True)
+        write_tone(self.directory / "tone.wav", self.tone)
+        version6 = ":" in self._host
+        # Its TLS compares names only, never addresses, with the certificate.
+        host = "localhost" if self._transport == "tls" and not version6 else self._host
+        bracketed = f"[{host}]" if ":" in host else host
+        proxy = f"sip:{bracketed}:{self._server.port(self._transport, self._host)};transport={self._transport}"
+        sections = {
+            "sip": {
+                "sip_port": -1,
+                "sip_tcp_port": -1,
+                "sip_tls_port": -1,
+                "default_proxy": 0,
+                "guess_hostname": 0,
+                "contact": f"<sip:{self.user}@{bracketed}>",
+                "use_ipv6": int(version6),
+                "bind_address": self._host,
+                "register_only_when_network_is_up": 0,
+                "auto_net_state_mon": 0,
+                "verify_server_certs": 1,
+                "verify_server_cn": 1,
+                "root_ca": self._server.authority.file,
+                "media_encryption": "none",
+            },
+            "net": {"mtu": 1300, "firewall_policy": 0},
+            "rtp": {"bind_address": self._host, "audio_rtp_port": "30000-39999"},
+            "sound": {"echocancellation": 0},
+            "video": {"capture": 0, "display": 0, "automatically_initiate": 0, "automatically_accept": 0},
+            "misc": {"uuid": str(uuid.uuid4()), "history_max_size": 0},
+            "proxy_0": {
+                "reg_proxy": f"<{proxy}>",
+                "reg_route": f"<{proxy};lr>",
+                "reg_identity": f"<{self.uri}>",
+                "reg_expires": 600,
+                "reg_sendregister": 1,
+                "publish": 0,
+                "avpf": 0,
+            },
+            "auth_info_0": {
+                "username": self.user,
+                "passwd": self._password,
+                "realm": DOMAIN,
+                "domain": DOMAIN,
+                "algorithm": "MD5",
+            },
+        }
+        text = "".join(
+            f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())
+            for section, values in sections.items()
+        )
+        (self.directory / "rc").write_text(text)
+
+    # --- life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Start it and open its control connection; it registers by itself meanwhile."""
+        self._write_files()
+        command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
+        command += ["--auto-answer"] if self._auto_answer else []
+        log = self.directory / "log"
+        self.program = Program(f"linphone-{self.user}", command, self.directory, {"HOME": str(self.directory)}, log)
+        path = Path("/tmp") / self._pipe
+        await until(path.exists, f"the control socket of {self.user}'s linphone")
+        self._reader, self._writer = await asyncio.open_unix_connection(str(path))
+        self._poller = asyncio.create_task(self._poll())
+        return self
+
+    async def _poll(self) -> None:
+        while True:
+            answer = await self.command("pop-event")
+            if "Event-type" in answer:
+                self.events.add(answer)
+            else:
+                await asyncio.sleep(_POLL)
+
+    async def command(self, *words: str) -> str:
+        """Give a command; all that it answers, which comes in one piece."""
+        assert self._reader is not None
+        assert self._writer is not None
+        async with self._asking:
+            self._writer.write(shlex.join(words).encode() + b"\n" if len(words) > 1 else words[0].encode() + b"\n")
+            async with asyncio.timeout(PATIENCE):
+                data = await self._reader.read(65536)
+        assert data, f"linphone of {self.user} is gone"
+        return data.decode("utf-8", "replace")
+
+    async def stop(self) -> None:
+        """End it; its registration stays behind."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+        if self.program is not None:
+            await asyncio.to_thread(self.program.stop)
+        (Path("/tmp") / self._pipe).unlink(missing_ok=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        await self.registered()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- what one does with a telephone ------------------------------------------------------------------
+
+    async def registered(self) -> None:
+        """Wait until the server has accepted its registration."""
+        await self._registration("LinphoneRegistrationOk")
+
+    async def refused(self) -> None:
+        """Wait until the server has refused its registration."""
+        await self._registration("LinphoneRegistrationFailed")
+
+    async def _registration(self, wanted: str) -> None:
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        answer = ""
+        while wanted not in answer:
+            assert asyncio.get_running_loop().time() < deadline, f"linphone of {self.user}: {answer}"
+            answer = await self.command("register-status ALL")
+            await asyncio.sleep(_POLL)
+
+    async def event(self, pattern: str, timeout: float = PATIENCE) -> str:
+        """Wait for an event in which a regular expression is found; each counts once."""
+        return await self.events.take(lambda event: re.search(pattern, event) is not None, pattern, timeout)
+
+    async def call(self, uri: str) -> None:
+        """Call somebody."""
+        assert "Status: Ok" in await self.command(f"call {uri}")
+
+    async def incoming(self) -> None:
+        """Wait until it rings."""
+        await self.event("LinphoneCallIncomingReceived")
+
+    async def answer(self) -> None:
+        """Take the call."""
+        assert "Status: Ok" in await self.command("answer")
+
+    async def established(self) -> None:
+        """Wait until the call is answered and audio runs."""
+        await self.event("LinphoneCallStreamsRunning")
+
+    async def ended(self) -> None:
+        """Wait until the call is over."""
+        await self.event("LinphoneCallEnd|LinphoneCallError")
+
+    async def talk(self, call: int = 1) -> None:
+        """Say its tone into the call."""
+        assert "Status: Ok" in await self.command(f"incall-player-start {self.directory}/tone.wav {call}")
+
+    async def message(self, uri: str, text: str) -> None:
+        """Send a text."""
+        assert "Status: Ok" in await self.command(f"message {uri} {text}")
+
+    async def receives_audio(self) -> None:
+        """Wait until RTP comes in, by the bandwidth that it logs each second (kbit/s down)."""
+        log = self.directory / "log"
+        pattern = re.compile(rb"\(audio\).*?\[d=(\d+[.,]\d+)")
+
+        def some() -> bool:
+            found = pattern.findall(log.read_bytes()) if log.exists() else []
+            return any(float(value.replace(b",", b".")) > 10 for value in found)
+
+        await until(some, f"linphone of {self.user} receives audio")
