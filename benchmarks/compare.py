@@ -18,7 +18,6 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 
 from comparison.measuring import OPERATIONS, Measuring, Plan
 from comparison.servers import ServerError
@@ -65,8 +64,7 @@ def main() -> int:
         return 2
     if options.json:
         options.json.write_text(json.dumps(_as_json(measuring), indent=1) + "\n")
-    print("\n" + "\n".join(render(measuring.figure)))
-    print(_circumstances(measuring))
+    print("\n".join(["", *render(measuring.figure), _spreads(measuring), _circumstances(measuring)]))
     return 1 if exceeded(measuring.figure) else 0
 
 
@@ -75,14 +73,22 @@ def _described(paces: dict[str, Pace]) -> str:
     return ", ".join(parts) or "memory only"
 
 
+def _spreads(measuring: Measuring) -> str:
+    """The least and the most of each operation's rounds: what a ratio's last digits are worth."""
+    parts = []
+    for what in OPERATIONS:
+        ours, theirs = measuring.figures("flexipy", what), measuring.figures("kamailio", what)
+        if ours and theirs:
+            parts.append(f"{what} {min(ours):.0f}-{max(ours):.0f} and {min(theirs):.0f}-{max(theirs):.0f}")
+    return "least and most of flexipy's and of Kamailio's rounds, us: " + ", ".join(parts) if parts else ""
+
+
 def _circumstances(measuring: Measuring) -> str:
-    loads = measuring.load_averages
-    busy = (
-        f", load average {min(loads):.1f}-{max(loads):.1f} (mean {mean(loads):.1f}, its own part in it)"
-        if loads
-        else ""
-    )
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}{busy}"
+    first, *during = measuring.load_averages
+    busy = f"load average {first:.1f} before"
+    if during:
+        busy += f", {min(during):.1f}-{max(during):.1f} during (its own part in it)"
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}, {busy}"
 
 
 def _as_json(measuring: Measuring) -> dict[str, object]:

@@ -66,18 +66,22 @@ class Measuring:
 
     Attributes:
         samples: in the order of measuring.
-        load_averages: of the machine, before each counted load.
+        load_averages: of the machine, at first and before each counted load.
     """
 
     def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
         self._plan = plan
         self._report = report
         self.samples: list[Sample] = []
-        self.load_averages: list[float] = []
+        self.load_averages = [load_average()]
+
+    def figures(self, server: str, what: str) -> list[float]:
+        """A figure of all the rounds."""
+        return [sample.figure for sample in self.samples if (sample.server, sample.what) == (server, what)]
 
     def figure(self, server: str, what: str) -> float | None:
         """The median of a figure over the rounds; None if it wasn't measured."""
-        found = [sample.figure for sample in self.samples if (sample.server, sample.what) == (server, what)]
+        found = self.figures(server, what)
         return median(found) if found else None
 
     def round(self, first: int) -> None:

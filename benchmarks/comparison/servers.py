@@ -93,7 +93,6 @@ class Server:
             self.stop()
             raise
         self.start_s = time.monotonic() - began
-        self._first = self.usage()
 
     def usage(self) -> Usage:
         """What its processes have used until now."""
