@@ -329,6 +329,10 @@ class Agent:
             return event.flow.at_port(event.reply_port)
         return event.flow
 
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection that carries requests of ours is gone."""
+        self.layer.flow_failed(flow, self.clock())
+
     def to_tag(self, request: Message) -> bytes:
         """The To tag of our own answers to a request; the same for each retransmission of it.
 

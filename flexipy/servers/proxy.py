@@ -57,6 +57,7 @@ class ProxyServer:
         self.config = config
         values = config.section("global")
         self.state_directory = state_directory(config)
+        self._make_state_directory()
         specs = self._specs(list(transports) or values.strings("transports"))
         self.resolver = Resolver(hosts or {})
         options = AgentOptions(
@@ -110,8 +111,13 @@ class ProxyServer:
         path = Path(self._file(name)) if name else None
         if path is not None and (path.exists() or path.parent.is_dir()):
             return str(path)
-        self.state_directory.mkdir(parents=True, exist_ok=True)
         return str(self.state_directory / "flow-token-hash-key")
+
+    def _make_state_directory(self) -> None:
+        try:
+            self.state_directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"[global] state-directory: {self.state_directory}: {error.strerror or error}") from error
 
     def _control_path(self) -> Path:
         name = self.config.section("global").string("control-socket")

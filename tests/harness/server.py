@@ -57,6 +57,11 @@ def password_file(users: Sequence[str] = ACCOUNTS, domains: Sequence[str] = (DOM
     return "\n".join(lines) + "\n"
 
 
+def python_path(packages: Sequence[Path] = ()) -> str:
+    """Where Python finds flexipy, and further packages."""
+    return os.pathsep.join(map(str, (_ROOT, *packages)))
+
+
 class Server:
     """One server and its directory.
 
@@ -68,6 +73,7 @@ class Server:
     Attributes:
         ports: the real port of each listening point; they stay the same over a restart.
         authority: signed the server's certificate.
+        packages: folders with packages that are to be installed beside flexipy.
         configuration: the configuration file.
     """
 
@@ -86,6 +92,7 @@ class Server:
         self.authority.issue(self.certificate)
         self.passwords.write_text(password_file())
         self.ports: dict[tuple[str, str], int] = dict.fromkeys(transports, 0)
+        self.packages: list[Path] = []
         self._points = ""
         self.program: Program | None = None
         self._checked = 0
@@ -129,7 +136,7 @@ class Server:
         self._points = " ".join(_TRANSPORTS[key].format(port=port) for key, port in self.ports.items())
         self.write_configuration()
         command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration))
-        self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": str(_ROOT)})
+        self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": python_path(self.packages)})
         self._checked = 0
         for _ in self.ports:
             found = self.program.prints_now(_LISTENING)
@@ -217,7 +224,7 @@ def run_flexipy_cli(*arguments: str, directory: Path) -> tuple[int, str]:
 
 
 def _run(module: str, arguments: Sequence[str], directory: Path, stdin: str) -> tuple[int, str]:
-    program = Program(module, (*_PYTHON, module, *arguments), directory, {"PYTHONPATH": str(_ROOT)})
+    program = Program(module, (*_PYTHON, module, *arguments), directory, {"PYTHONPATH": python_path()})
     assert program.process.stdin is not None
     program.process.stdin.write(stdin.encode())
     program.process.stdin.close()

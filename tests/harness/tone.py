@@ -6,6 +6,7 @@ import array
 import math
 import struct
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 _RATE = 8000  # Hz
@@ -44,7 +45,7 @@ def heard(path: Path, seconds: float = 0.5) -> int:
     loudness = math.sqrt(sum(sample * sample for sample in mono) / len(mono))
     if loudness < _SILENCE:
         return 0
-    crossings = sum(1 for before, after in zip(mono, mono[1:], strict=False) if before < 0 <= after)
+    crossings = sum(1 for before, after in pairwise(mono) if before < 0 <= after)
     return round(crossings / seconds)
 
 

@@ -68,9 +68,7 @@ async def test_sipsak_registers(server: Server, place: Path, transport: str) -> 
 
 @pytest.mark.parametrize("host", [IPV4, IPV6])
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls", "ws", "wss"])
-async def test_a_plain_phone_is_reached_where_its_messages_came_from(
-    server: Server, transport: str, host: str
-) -> None:
+async def test_a_plain_phone_is_reached_where_its_messages_came_from(server: Server, transport: str, host: str) -> None:
     async with SipPhone(server, "erin", transport, host) as erin:
         response = await erin.register()
         assert response.status == 200

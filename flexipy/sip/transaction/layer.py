@@ -57,13 +57,15 @@ class TransactionLayer:
         clients: client transactions by branch (that of a CANCEL with ` CANCEL` behind it).
     """
 
-    __slots__ = ("_finals", "clients", "durations", "servers", "timers")
+    __slots__ = ("_by_flow", "_finals", "clients", "durations", "servers", "timers")
 
     def __init__(self, timers: Timers, durations: Durations | None = None) -> None:
         self.timers = timers
         self.durations = durations or Durations()
         self.servers: dict[bytes, ServerTransaction] = {}
         self.clients: dict[bytes, ClientTransaction] = {}
+        # Only of reliable flows: one that closes takes its transactions along.
+        self._by_flow: dict[Outlet, set[ClientTransaction]] = {}
         self._finals = FinalResponses(timers, self.durations.timeout)
 
     def answer_at_once(self, key: bytes, data: bytes, flow: Outlet, now: float) -> None:
@@ -98,7 +100,18 @@ class TransactionLayer:
         transaction = ClientTransaction(self, branch, method, data, flow, user)
         key = branch + b" CANCEL" if method == b"CANCEL" else branch
         self.clients[key] = transaction
+        if flow.reliable:
+            self._by_flow.setdefault(flow, set()).add(transaction)
         return transaction
+
+    def uses(self, flow: Outlet) -> bool:
+        """Whether a reliable flow has carried a client transaction, so that `flow_failed` will be told of its end."""
+        return flow in self._by_flow
+
+    def flow_failed(self, flow: Outlet, now: float) -> None:
+        """A connection closed: nothing more comes for its client transactions (RFC 3261 section 17.1.4)."""
+        for transaction in list(self._by_flow.pop(flow, ())):
+            transaction.fail(now)
 
     def match_response(self, response: Response, via: bytes) -> ClientTransaction | None:
         """The transaction that a response belongs to.
@@ -125,6 +138,10 @@ class TransactionLayer:
         """Take a transaction out of the table."""
         branch = transaction.branch
         self.clients.pop(branch + b" CANCEL" if transaction.method == b"CANCEL" else branch, None)
+        if transaction.flow.reliable:
+            living = self._by_flow.get(transaction.flow)
+            if living is not None:
+                living.discard(transaction)
 
 
 def server_key(request: Request, via: bytes, sent_by: bytes, method: bytes) -> bytes:
