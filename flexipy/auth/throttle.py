@@ -119,6 +119,9 @@ class GuessThrottle:
         address: limit for one address, counted in different users that failed from it.
         user: limit for one user, counted in different addresses it failed from.
         capacity: keys remembered of each kind.
+
+    Attributes:
+        quiet: no failure is remembered, so that `check` would let everybody pass.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class GuessThrottle:
         self._users = FailureWindow("user", user, capacity)
         self._trusted: dict[tuple[str, str], None] = {}
         self._capacity = capacity
+        self.quiet = True
 
     def check(self, address: str, user: str, now: float) -> float:
         """Seconds until credentials will be looked at again, 0 for at once.
@@ -153,15 +157,11 @@ class GuessThrottle:
 
     def failed(self, address: str, user: str, now: float) -> None:
         """Note a wrong password."""
+        self.quiet = False
         network = network_of(address)
         if self._pairs.failed(_pair(user, network), now) == 1:
             self._addresses.failed(network, now)
             self._users.failed(user, now)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether no failure is remembered, so that `check` would let everybody pass."""
-        return not (self._pairs or self._addresses or self._users)
 
     def succeeded(self, address: str, user: str) -> None:
         """Note a right password: the user's own failures are forgotten, the address's are not."""
@@ -171,6 +171,7 @@ class GuessThrottle:
             return  # nothing to forget: nearly always
         self._pairs.forget(_pair(user, network))
         self._users.forget(user)
+        self.quiet = not (self._pairs or self._addresses or self._users)
         if not known:
             if len(self._trusted) >= self._capacity:
                 del self._trusted[next(iter(self._trusted))]
@@ -192,7 +193,9 @@ class GuessThrottle:
 
     def unban(self, key: str) -> bool:
         """Let in again who `Ban.key` names; whether there was anything to undo."""
-        return sum(window.forget(key) for window in (self._pairs, self._addresses, self._users)) > 0
+        found = sum(window.forget(key) for window in (self._pairs, self._addresses, self._users)) > 0
+        self.quiet = not (self._pairs or self._addresses or self._users)
+        return found
 
 
 def network_of(address: str) -> str:
