@@ -304,7 +304,7 @@ class Authentication(Module):
         self.context.counters["wrong_passwords"] += 1
         if self._throttle is not None:
             self._throttle.failed(event.flow.remote[0], sender, now)
-        self.context.logger.info("wrong password for %s from %s", sender, event.flow.remote)
+        self.context.logger.info("wrong password for %r from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
         else:
