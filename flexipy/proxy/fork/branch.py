@@ -9,8 +9,9 @@ from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request, Response
-from flexipy.sip.transaction import ClientTransaction, State
+from flexipy.sip.transaction import ClientTransaction
 from flexipy.sip.transaction.client import cancel_for
+from flexipy.sip.transaction.states import PROCEEDING
 from flexipy.sip.uri import SipUri
 from flexipy.transport.errors import FlowError, ResolutionError
 
@@ -187,7 +188,7 @@ class Branch:
         if transaction is None:
             if self._targets is None and self._uri is None:
                 self.fail(487, now)
-        elif transaction.state == State.PROCEEDING:
+        elif transaction.state == PROCEEDING:
             self._send_cancel(transaction, now)
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
