@@ -229,6 +229,19 @@ async def test_the_limit_of_connections_holds_and_others_are_served(server: Serv
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_the_server_takes_all_descriptors_that_the_system_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    modest = Server(tmp_path / "modest", transports=[("tcp", "127.0.0.1")])
+    try:
+        modest.start()
+        limits = (process(modest) / "limits").read_text()
+        assert next(line for line in limits.splitlines() if "open files" in line).split()[3] == str(hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        modest.stop()
+
+
 async def open_idle(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", server.port("tcp"))
 
