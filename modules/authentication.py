@@ -14,8 +14,8 @@ from flexipy.proxy.api import (
     Module,
     ModuleContext,
     ModuleError,
+    Request,
     RequestEvent,
-    SipUri,
     boolean,
     duration,
     enum,
@@ -35,7 +35,7 @@ from flexipy.sip.digest import (
     verify,
 )
 from flexipy.sip.errors import HeaderError, UriError
-from flexipy.sip.uri import unescape
+from flexipy.sip.params import decode
 
 _REALMS_REMEMBERED: Final = 256
 _NONCE_PLACE: Final = "nonce-goes-here"
@@ -136,6 +136,7 @@ class Authentication(Module):
         self._reject_certificates = values.boolean("reject-wrong-client-certificates")
         self._trust_domains = values.boolean("trust-domain-certificates")
         self._trusted = context.host_set("trusted-hosts")
+        self._trusts_hosts = bool(values.strings("trusted-hosts"))
         self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
         limit = values.integer("guess-limit")
         period = values.seconds("guess-period")
@@ -199,82 +200,84 @@ class Authentication(Module):
         method = request.method
         if method in _UNCHALLENGED or event.trusted or (method == b"BYE" and request.in_dialog):
             return
-        if event.flow.remote[0] in self._trusted:
+        flow = event.flow
+        if self._trusts_hosts and flow.remote[0] in self._trusted:
             return
         try:
-            uri = request.from_uri
+            sender = request.from_aor
         except UriError:
             event.reply(403, "Domain forbidden")  # a tel URI or the like: nobody of ours
             return
-        if event.flow.peer_names and self._by_certificate(event, uri):
+        user, _, domain = sender.rpartition("@")
+        if flow.peer_names and self._by_certificate(event, sender, domain):
             return
-        if not self._any_domain and uri.host not in self._domains:
+        if domain not in self._domains and not self._any_domain:
             self.context.counters["foreign_domain_refused"] += 1
             event.reply(403, "Domain forbidden")
             return
-        self._by_digest(event, uri)
+        self._by_digest(event, sender, user, domain)
 
-    def _by_certificate(self, event: RequestEvent, sender: SipUri) -> bool:
+    def _by_certificate(self, event: RequestEvent, sender: str, domain: str) -> bool:
         """Whether the request was settled by the client's certificate, for better or worse."""
         names = {name.lower().removeprefix("sip:") for name in event.flow.peer_names}
-        fits = sender.aor.lower() in names or (self._trust_domains and sender.host in names)
+        fits = sender.lower() in names or (self._trust_domains and domain in names)
         if fits and self._subject is not None:
             fits = any(self._subject.search(name) for name in event.flow.peer_names)
         if fits:
-            event.identity = sender.aor
+            self._identify(event, sender)
             return True
         if self._reject_certificates:
             event.reply(403, "Bad credentials")
             return True
         return False
 
-    def _by_digest(self, event: RequestEvent, sender: SipUri) -> None:
-        request = event.request
-        realm = self._realm_for(sender.host)
-        header = H.AUTHORIZATION if request.method == b"REGISTER" else H.PROXY_AUTHORIZATION
-        found = self._credentials(event, header, realm)
+    def _by_digest(self, event: RequestEvent, sender: str, user: str, domain: str) -> None:
+        realm = self._realm or (domain if self._realm_regex is None else self._realm_for(domain))
+        account = self._accounts.lookup(user, domain) if user else None
+        found = self._credentials(event.request, realm)
         if found is None:
-            self._challenge(event, realm, self._account(sender), stale=False)
+            self._challenge(event, realm, account, stale=False)
             return
         index, credentials = found
         now = time.time()
-        wait = 0.0
-        if self._throttle is not None and not self._throttle.quiet:
-            wait = self._throttle.check(event.flow.remote[0], sender.aor, now)
-        if wait > 0:
-            self.context.counters["guesses_refused"] += 1
-            event.reply(403, "Too many wrong passwords", (("Retry-After", str(int(wait) + 1)),))
-            return
-        account = self._account_for(sender, credentials)
+        throttle = self._throttle
+        if throttle is not None and not throttle.quiet:
+            wait = throttle.check(event.flow.remote[0], sender, now)
+            if wait > 0:
+                self.context.counters["guesses_refused"] += 1
+                event.reply(403, "Too many wrong passwords", (("Retry-After", str(int(wait) + 1)),))
+                return
+        if account is not None and credentials.username not in (account.user, account.auth_id):
+            account = None  # they don't speak for the sender
         known = None if account is None else account.ha1(credentials.algorithm, realm)
-        if known is None or not verify(credentials, known, request.method.decode("ascii", "replace")):
+        if known is None or not verify(credentials, known, decode(event.request.method)):
             self._wrong(event, realm, account, credentials, sender, now)
             return
-        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, _uses(credentials), now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
-        if self._throttle is not None:
-            self._throttle.succeeded(event.flow.remote[0], sender.aor)
-        self._passed(event, sender, index)
+        if throttle is not None:
+            throttle.succeeded(event.flow.remote[0], sender)
+        # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
+        event.request.remove_at(index)
+        self._identify(event, sender)
 
     def _realm_for(self, domain: str) -> str:
-        if self._realm:
-            return self._realm
-        if self._realm_regex is not None:
-            match = self._realm_regex.search(domain)
-            if match is not None:
-                return match.group(1) if match.re.groups and match.group(1) else match.group(0)
-        return domain
+        assert self._realm_regex is not None
+        match = self._realm_regex.search(domain)
+        if match is None:
+            return domain
+        return match.group(1) if match.re.groups and match.group(1) else match.group(0)
 
-    def _credentials(self, event: RequestEvent, header: bytes, realm: str) -> tuple[int, Authorization] | None:
+    def _credentials(self, request: Request, realm: str) -> tuple[int, Authorization] | None:
         """The credentials for our realm and where they stand; None where there are none that we can use."""
-        request = event.request
+        header = H.AUTHORIZATION if request.method == b"REGISTER" else H.PROXY_AUTHORIZATION
         names = request.names
         if header not in names:
             return None
-        for index, name in enumerate(names):
-            if name is not header:
+        for index in range(names.index(header), len(names)):
+            if names[index] is not header:
                 continue
             try:
                 credentials = parse_authorization(request.lines[index].partition(b":")[2])
@@ -284,23 +287,13 @@ class Authentication(Module):
                 return index, credentials
         return None
 
-    def _account(self, sender: SipUri) -> Account | None:
-        return None if sender.user is None else self._accounts.lookup(unescape(sender.user), sender.host)
-
-    def _account_for(self, sender: SipUri, credentials: Authorization) -> Account | None:
-        """The account of the From header, if the credentials speak for it."""
-        account = self._account(sender)
-        if account is None or credentials.username not in (account.user, account.auth_id):
-            return None
-        return account
-
     def _wrong(
         self,
         event: RequestEvent,
         realm: str,
         account: Account | None,
         credentials: Authorization,
-        sender: SipUri,
+        sender: str,
         now: float,
     ) -> None:
         freshness = self._nonces.validate(credentials.nonce, now)
@@ -310,22 +303,24 @@ class Authentication(Module):
             return
         self.context.counters["wrong_passwords"] += 1
         if self._throttle is not None:
-            self._throttle.failed(event.flow.remote[0], sender.aor, now)
-        self.context.logger.info("wrong password for %s from %s", sender.aor, event.flow.remote)
+            self._throttle.failed(event.flow.remote[0], sender, now)
+        self.context.logger.info("wrong password for %r from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
         else:
             event.reply(403, "Forbidden")
 
-    def _passed(self, event: RequestEvent, sender: SipUri, index: int) -> None:
+    def _identify(self, event: RequestEvent, sender: str) -> None:
+        """Note who asks; nobody registers for somebody else."""
+        event.identity = sender
         request = event.request
-        event.identity = sender.aor
-        if request.method == b"REGISTER" and request.to_uri.aor != sender.aor:
-            event.reply(403, "Registration for somebody else")
+        if request.method != b"REGISTER":
             return
-        # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
-        del request.names[index]
-        del request.lines[index]
+        try:
+            if request.to_aor != sender:
+                event.reply(403, "Registration for somebody else")
+        except UriError:  # only the request URI's scheme is answered 416 (RFC 4475 section 3.3.4)
+            event.reply(400, "To must be a SIP address")
 
     def _challenge(self, event: RequestEvent, realm: str, account: Account | None, stale: bool) -> None:
         register = event.request.method == b"REGISTER"
@@ -352,3 +347,14 @@ class Authentication(Module):
                 before, _, behind = text.rpartition(_NONCE_PLACE.encode())
                 found.append((algorithm, before, behind))
         return found
+
+
+def _uses(credentials: Authorization) -> int:
+    """How often the nonce has been used, this time included; 0 from clients without qop, -1 for no number.
+
+    One more than `nc` says: some clients count from 0, and these counts must not come again either.
+    """
+    if not credentials.qop:
+        return 0
+    count = credentials.nonce_count
+    return count + 1 if count >= 0 else -1

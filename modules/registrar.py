@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
@@ -247,12 +248,8 @@ class RegistrarModule(Module):
             return None
         if H.ROUTE in request.names:
             return None  # it only passes here on its way to another hop
-        try:
-            if self._refreshed(event):
-                return None
-        except UriError as error:
-            # Only the request URI's scheme is answered 416 (RFC 4475 section 3.3.4).
-            raise SipError("To must be a SIP address", 400) from error
+        if self._refreshed(event):
+            return None
         registration = self._registration(event)
         try:
             bindings = self.registrar.register(registration, time.time())
@@ -275,22 +272,23 @@ class RegistrarModule(Module):
     def _refreshed(self, event: RequestEvent) -> bool:
         """Whether the request said what its device's last one said, and has been answered."""
         request = event.request
-        if request.names.count(H.CONTACT) != 1:
+        lines, names = request.lines, request.names
+        aor = request.plain_to
+        if not aor or self._domains.merged or names.count(H.CONTACT) != 1:
             return False
-        aor = _address_of_record(request)
-        call_id = request.call_id
-        cseq = request.require(H.CSEQ).partition(b" ")[0]
+        call_id = lines[names.index(H.CALL_ID)].partition(b":")[2].strip()
+        cseq = lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")[0]
         if not cseq.isdigit():
             return False
-        key = self._key_of(aor) if self._domains.merged else aor.aor
         now = time.time()
         source = _source_of(request)
-        bindings = self.registrar.refresh(key, source, call_id, int(cseq), event.incoming_token, now)
+        bindings = self.registrar.refresh(aor, source, call_id, int(cseq), event.incoming_token, now)
         if bindings is None:
             return False
-        supported = request.get(H.SUPPORTED) or b""
-        values = self.registrar.answer_values(aor, call_id, b"gruu" in supported, bindings, now)
-        paths = tuple(request.get_all(H.PATH)) if H.PATH in request.names and b"path" in supported else ()
+        supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
+        base = b"sip:" + aor.encode()
+        values = self.registrar.answer_values(base, call_id, b"gruu" in supported, bindings, now, source)
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and b"path" in supported else ()
         self._answer(event, values, paths, bindings)
         return True
 
@@ -347,8 +345,10 @@ class RegistrarModule(Module):
             response.set_values(H.PATH, b"Path", list(path))
         if self._service_route:
             response.set_values(H.SERVICE_ROUTE, b"Service-Route", [b"<" + uri + b">" for uri in self._service_route])
-        if any(binding.reg_id is not None for binding in bindings):
-            response.append(H.REQUIRE, b"Require: outbound")
+        for binding in bindings:
+            if binding.reg_id is not None:
+                response.append(H.REQUIRE, b"Require: outbound")
+                break
         event.send_response(response)
 
     def _refuse(self, event: RequestEvent, error: RegistrationError) -> None:
@@ -359,7 +359,7 @@ class RegistrarModule(Module):
         event.send_response(response)
 
 
-_DECIDING: Final = (H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT)
+_DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT)).__contains__
 
 
 def _source_of(request: Request) -> int:
@@ -367,12 +367,7 @@ def _source_of(request: Request) -> int:
 
     Hashes of bytes are keyed for this process, so nobody outside can make two that are equal.
     """
-    lines = request.lines
-    names = request.names
-    found = [lines[names.index(name)] for name in _DECIDING if name in names]
-    if H.PATH in names and names.count(H.PATH) > 1:
-        found += request.get_all(H.PATH)
-    return hash(b"\n".join(found)) or 1
+    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) or 1
 
 
 def _address_of_record(request: Request) -> SipUri:

@@ -27,7 +27,6 @@ HOME = {
     "module::Authentication": {
         "enabled": "true",
         "auth-domains": "localhost",
-        "available-algorithms": "SHA-256 MD5",
         "file-path": "../var/passwd",
     },
     "module::Registrar": {

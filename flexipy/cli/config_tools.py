@@ -60,10 +60,11 @@ def list_sections(schema: Schema) -> int:
 
 
 def list_modules(schema: Schema) -> int:
-    """Print the names of the modules' sections (--list-modules)."""
+    """Print the names of the modules' sections (--list-modules), and which of them are only known by name."""
     for section in schema:
         if section.is_module:
-            print(section.name)
+            installed = any(parameter.implemented for parameter in section.parameters)
+            print(section.name if installed else f"{section.name}  # no effect yet")
     return OK
 
 

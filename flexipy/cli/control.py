@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 
 _PATTERN = "/tmp/flexisip-{server}-{pid}"  # noqa: S108 - where Flexisip's own tools look
+# Where the systemd unit and `make run` have the socket.
+_PLACES = ("/run/flexipy/{server}.sock", "var/control.sock")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="print a table instead of JSON")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(argv)
+    path = options.socket
     try:
-        path = options.socket or _find(options.server, options.pid)
+        path = path or _find(options.server, options.pid)
         reply = _ask(path, options.command)
     except OSError as error:
-        print(f"flexipy-cli: {error}", file=sys.stderr)
+        place = f"{path}: " if error.errno and path else ""
+        print(f"flexipy-cli: {place}{error.strerror or error}", file=sys.stderr)
         return 1
     if reply.startswith("Error"):
         print(reply, file=sys.stderr)
@@ -43,12 +47,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _find(server: str, pid: str | None) -> str:
-    found = sorted(glob.glob(_PATTERN.format(server=server, pid=pid or "*")))
+    places = sorted(glob.glob(_PATTERN.format(server=server, pid=pid or "*")))
+    if pid is None:
+        places += [path for place in _PLACES if os.path.exists(path := place.format(server=server))]
+    found = [path for path in places if _answers(path)]
     if not found:
-        raise OSError("no control socket found; is the server running as you, or --socket PATH needed?")
+        raise OSError(_not_found(places))
     if len(found) > 1:
-        raise OSError(f"several servers run, choose with --pid: {', '.join(os.path.basename(path) for path in found)}")
+        raise OSError(f"several servers run, choose with --socket: {', '.join(found)}")
     return found[0]
+
+
+def _answers(path: str) -> bool:
+    """Whether a server listens: one that was killed leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(path)
+        except PermissionError:
+            return True  # it is there, and the caller shall hear that it is not theirs
+        except OSError:
+            return False
+    return True
+
+
+def _not_found(places: list[str]) -> str:
+    if places:
+        return f"no server listens on {', '.join(places)}"
+    return "no control socket found; is the server running as you, or --socket PATH needed?"
 
 
 def _ask(path: str, words: list[str]) -> str:

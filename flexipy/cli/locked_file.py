@@ -29,6 +29,7 @@ class LockedFile:
     def __enter__(self) -> LockedFile:
         if self._must_exist:
             self._path.stat()
+        self._path.parent.stat()  # an error names the folder that is missing, not the lock in it
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._lock = os.open(self._path.with_name(f".{self._path.name}.lock"), flags, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dump-default", metavar="SECTION|all", help="print a section's defaults, explained")
     add("--dump-all-default", action="store_true", help="print all defaults, explained")
     add("--dump-format", default="file", metavar="FORMAT", help="file, markdown or json")
-    add("--list-modules", action="store_true", help="list the modules installed")
+    add("--list-modules", action="store_true", help="list the modules, installed or known by name")
     add("--list-sections", action="store_true", help="list the sections a configuration may have")
     add("--list-overrides", action="store_true", help="list what differs from the defaults")
     add("--rewrite-config", action="store_true", help="print the configuration anew, your values kept")

@@ -48,9 +48,9 @@ def run(options: argparse.Namespace, path: Path | None) -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_serve(config, server_options, options.pidfile))
+        return asyncio.run(_serve(config, server_options, options))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, server_options, options.pidfile))
+        return runner.run(_serve(config, server_options, options))
 
 
 def _hosts(texts: list[str]) -> dict[str, list[str]]:
@@ -101,8 +101,9 @@ def _detach() -> None:
 
 
 async def _serve(
-    config: Config, server_options: tuple[dict[str, list[str]], list[str], str], pidfile: str | None
+    config: Config, server_options: tuple[dict[str, list[str]], list[str], str], options: argparse.Namespace
 ) -> int:
+    pidfile: str | None = options.pidfile
     loop = asyncio.get_running_loop()
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,6 +116,8 @@ async def _serve(
     except StartError as error:
         for line in str(error).splitlines():
             print(f"flexipy: {line}", file=sys.stderr)
+            if options.daemon or options.syslog:  # nobody reads the standard error then
+                logger.error("%s", line)
         return 1
     loop.add_signal_handler(signal.SIGHUP, _reload, server)
     if pidfile:

@@ -42,6 +42,7 @@ class Binding:
         is_static: comes from the static records file.
         used_as_route: registered for a whole domain: the contact is a next hop, not a target.
         due: the second in which the expiry queue looks at it; the queue's own.
+        shown: what every answer to its renewal shows of it; empty until there was one. `contact_values` keeps it.
         source: what it was made from, as `Registrar.refresh` knows it; 0 where it cannot be renewed that way.
     """
 
@@ -60,6 +61,7 @@ class Binding:
         "path",
         "q",
         "reg_id",
+        "shown",
         "source",
         "unique_id",
         "updated_at",
@@ -108,6 +110,7 @@ class Binding:
         self.is_static = is_static
         self.used_as_route = used_as_route
         self.due = 0
+        self.shown = b""
         self.source = 0
 
     @property

@@ -1,8 +1,9 @@
 """Globally routable user agent URIs, public and temporary (RFC 5627).
 
 A public one is the address-of-record with the device's instance id in `gr`. A temporary one hides both: its
-user part is the record's key and a tag of (instance, Call-ID), encrypted and signed, so that nothing must be
-stored and any server that has the secret can read it. It ends with the registration's Call-ID (section 5.3).
+user part is the record's key and a keyed tag of (key, instance, Call-ID), encrypted, so that nothing must be stored
+and any server that has the secret can read it. What somebody made up or altered reads as nonsense, or has a tag that
+fits no binding. It ends with the registration's Call-ID (section 5.3).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hmac
 import itertools
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Final
 
@@ -19,9 +21,12 @@ from flexipy.sip.params import decode, encode
 from flexipy.sip.uri import SipUri
 
 TEMPORARY_PREFIX: Final = "tgruu."
+_PREFIX: Final = TEMPORARY_PREFIX.encode()
 _NONCE: Final = 8
+_NONCE_MASK: Final = 2**64 - 1
 _TAG: Final = 8
-_SIGNATURE: Final = 8
+_BLOCK: Final = 64
+_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def has_gruu(instance_id: str) -> bool:
@@ -31,11 +36,16 @@ def has_gruu(instance_id: str) -> bool:
     return instance_id.replace(":", "").replace("-", "").isalnum()
 
 
-def public_gruu(aor: SipUri, instance_id: str) -> bytes:
-    """The public GRUU of a device (RFC 5627 section 3.1.1)."""
+def base_of(aor: SipUri) -> bytes:
+    """The URI of an address-of-record, from which its GRUUs are made: scheme, user and host."""
     user = "" if aor.user is None else f"{aor.user}@"
     host = f"[{aor.host}]" if ":" in aor.host else aor.host
-    return encode(f"{aor.scheme}:{user}{host};gr={instance_id}")
+    return encode(f"{aor.scheme}:{user}{host}")
+
+
+def public_gruu(base: bytes, instance_id: str) -> bytes:
+    """The public GRUU of a device (RFC 5627 section 3.1.1); `base` as `base_of` makes it."""
+    return base + b";gr=" + encode(instance_id)
 
 
 class TemporaryGruus:
@@ -45,39 +55,38 @@ class TemporaryGruus:
         secret: 16 bytes or more, the same on all servers and after a restart; made up where empty.
     """
 
-    __slots__ = ("_count", "_seal", "_sign", "_start", "_tag")
+    __slots__ = ("_count", "_seal", "_start", "_tag")
 
     def __init__(self, secret: bytes) -> None:
         root = secret or os.urandom(32)
         # Keyed hashes ready to be copied: setting up a key costs more than hashing these few bytes.
         self._seal = blake2b(key=blake2b(root, person=b"gruu-seal").digest())
-        self._sign = blake2b(key=blake2b(root, person=b"gruu-sign").digest(), digest_size=_SIGNATURE)
         self._tag = blake2b(key=blake2b(root, person=b"gruu-tag").digest(), digest_size=_TAG)
         # A nonce must never come twice: a random start for each process, then a count.
         self._start = int.from_bytes(os.urandom(_NONCE), "big")
         self._count = itertools.count()
 
-    def make(self, binding: Binding, aor: SipUri) -> bytes:
-        """A new temporary GRUU for a binding; each call makes another one."""
-        nonce = ((self._start + next(self._count)) & (2**64 - 1)).to_bytes(_NONCE, "big")
+    def make(self, binding: Binding, base: bytes) -> bytes:
+        """A new temporary GRUU for a binding; each call makes another one. `base` as `base_of` makes it."""
+        nonce = ((self._start + next(self._count)) & _NONCE_MASK).to_bytes(_NONCE, "big")
         sealed = nonce + self._crypt(nonce, self._tag_of(binding) + encode(binding.key))
-        user = decode(urlsafe_b64encode(sealed + self._signature(sealed)).rstrip(b"="))
-        host = f"[{aor.host}]" if ":" in aor.host else aor.host
-        return encode(f"{aor.scheme}:{TEMPORARY_PREFIX}{user}@{host};gr")
+        user = b2a_base64(sealed, newline=False).translate(_TO_URLSAFE, b"=")
+        scheme, _, rest = base.partition(b":")
+        return b"%b:%b%b@%b;gr" % (scheme, _PREFIX, user, rest.rpartition(b"@")[2])
 
     def read(self, uri: SipUri) -> tuple[str, bytes] | None:
-        """Whose temporary GRUU it is.
+        """Whose temporary GRUU it claims to be.
 
         Returns:
-            The record's key and the tag for `belongs_to`, or None for a URI that is no GRUU of ours.
+            The record's key and the tag for `belongs_to`, which alone tells whether it is genuine; or None for a URI
+            that cannot be a GRUU of ours.
         """
         text = (uri.user or "")[len(TEMPORARY_PREFIX) :]
         try:
-            raw = urlsafe_b64decode(encode(text + "=" * (-len(text) % 4)))
+            sealed = urlsafe_b64decode(encode(text + "=" * (-len(text) % 4)))
         except ValueError:
             return None
-        sealed, signature = raw[:-_SIGNATURE], raw[-_SIGNATURE:]
-        if len(sealed) <= _NONCE + _TAG or not hmac.compare_digest(signature, self._signature(sealed)):
+        if len(sealed) <= _NONCE + _TAG:
             return None
         plain = self._crypt(sealed[:_NONCE], sealed[_NONCE:])
         return decode(plain[_TAG:]), plain[:_TAG]
@@ -87,27 +96,21 @@ class TemporaryGruus:
         return binding.instance_id is not None and hmac.compare_digest(tag, self._tag_of(binding))
 
     def _tag_of(self, binding: Binding) -> bytes:
-        name = encode(f"{binding.instance_id}\n") + binding.call_id
-        return _digest(self._tag, name)
-
-    def _signature(self, sealed: bytes) -> bytes:
-        return _digest(self._sign, sealed)
+        hashed = self._tag.copy()
+        hashed.update(encode(f"{binding.key}\n{binding.instance_id}\n") + binding.call_id)
+        return hashed.digest()
 
     def _crypt(self, nonce: bytes, text: bytes) -> bytes:
-        stream = _digest(self._seal, nonce)
-        block = 1
-        while len(stream) < len(text):
-            stream += _digest(self._seal, nonce + block.to_bytes(2, "big"))
-            block += 1
         length = len(text)
+        hashed = self._seal.copy()
+        hashed.update(nonce)
+        stream = hashed.digest()
+        for block in range(1, -(-length // _BLOCK)):  # for names longer than most
+            hashed = self._seal.copy()
+            hashed.update(nonce + block.to_bytes(2, "big"))
+            stream += hashed.digest()
         mixed = int.from_bytes(text, "big") ^ int.from_bytes(stream[:length], "big")
         return mixed.to_bytes(length, "big")
-
-
-def _digest(keyed: blake2b, data: bytes) -> bytes:
-    hashed = keyed.copy()
-    hashed.update(data)
-    return hashed.digest()
 
 
 def is_temporary(uri: SipUri) -> bool:

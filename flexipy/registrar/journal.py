@@ -123,6 +123,9 @@ class Journal:
 
     def write(self, record: Record, changes: list[Change]) -> None:
         """Append changes; an expiry isn't one, its time is in the file already."""
+        if len(changes) == 1 and changes[0][0] is ChangeKind.EXTENDED and self._new_fd < 0:
+            self._append(refresh_line(changes[0][1]))
+            return
         lines: list[bytes] = []
         for kind, binding in changes:
             if kind is ChangeKind.EXTENDED:

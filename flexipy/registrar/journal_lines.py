@@ -53,14 +53,16 @@ def binding_line(binding: Binding) -> bytes:
 
 
 def refresh_line(binding: Binding) -> bytes:
-    """Only what a refresh changes."""
-    body = b"R\t%b\t%b\t%d\t%.3f\t%.3f\t%.3f\t%b\t%b" % (
+    """Only what a refresh changes. What a REGISTER is granted is whole seconds."""
+    lifetime = binding.expires_at - binding.updated_at
+    messages = binding.message_expires_at - binding.updated_at if binding.message_expires_at else 0
+    body = b"R\t%b\t%b\t%d\t%.3f\t%d\t%d\t%b\t%b" % (
         encode(binding.key),
         encode(binding.unique_id),
         binding.cseq,
-        binding.expires_at,
-        binding.message_expires_at,
         binding.updated_at,
+        lifetime + 0.5,
+        messages + 0.5,
         binding.flow_token,
         binding.call_id,
     )
@@ -157,9 +159,10 @@ def refresh(binding: Binding, fields: list[bytes]) -> None:
         raise BadLineError(f"{len(fields)} fields in place of 9")
     try:
         binding.cseq = int(fields[3])
-        binding.expires_at = float(fields[4])
-        binding.message_expires_at = float(fields[5])
-        binding.updated_at = float(fields[6])
+        binding.updated_at = float(fields[4])
+        binding.expires_at = binding.updated_at + int(fields[5])
+        messages = int(fields[6])
+        binding.message_expires_at = binding.updated_at + messages if messages else 0.0
     except ValueError as error:
         raise BadLineError(str(error)) from None
     binding.flow_token = fields[7]

@@ -13,6 +13,7 @@ from flexipy.registrar.binding import Binding, Change, ChangeKind, Record
 from flexipy.registrar.events import Listener, Subscribers, Subscription
 from flexipy.registrar.expiry import ExpiryQueue
 from flexipy.registrar.finding import BindingFinder, then
+from flexipy.registrar.gruu import base_of
 from flexipy.registrar.registration import RegistrarOptions, Registration
 from flexipy.registrar.static_records import StaticRecord
 from flexipy.registrar.store import Store
@@ -94,9 +95,10 @@ class Registrar(BindingFinder):
             return None
         if binding.expires_at <= now or (binding.call_id == call_id and cseq <= binding.cseq):
             return None
-        binding.expires_at += now - binding.updated_at
+        passed = now - binding.updated_at
+        binding.expires_at += passed
         if binding.message_expires_at:
-            binding.message_expires_at += now - binding.updated_at
+            binding.message_expires_at += passed
         binding.updated_at = now
         binding.call_id = call_id
         binding.cseq = cseq
@@ -104,13 +106,14 @@ class Registrar(BindingFinder):
         changes = [(ChangeKind.EXTENDED, binding)]
         if self._store.save(record, changes) is not None:
             return None  # pragma: no cover - a store that loads at once also saves at once
-        self._changed(key, changes)
+        if not 0 < binding.due <= binding.expires_at:
+            self._expiry.watch(binding)
+        if key in self._subscribers.by_key:
+            self._subscribers.tell(key, changes)
         bindings = record.bindings
-        if len(bindings) == 1 and not self._static:
-            return [binding]
         if self._static:
             bindings = self._static.merged(key, bindings)
-        return own_first(bindings, call_id, now)
+        return [binding] if len(bindings) == 1 else own_first(bindings, call_id, now)
 
     async def _register_later(
         self, loading: Awaitable[Record | None], registration: Registration, now: float
@@ -156,14 +159,25 @@ class Registrar(BindingFinder):
             One value each, with `expires` and, where the request supports GRUU and the device has an instance
             id, `pub-gruu` and `temp-gruu`.
         """
-        return self.answer_values(registration.aor, registration.call_id, registration.supports_gruu, bindings, now)
+        gruus = registration.supports_gruu
+        return self.answer_values(base_of(registration.aor), registration.call_id, gruus, bindings, now)
 
     def answer_values(
-        self, aor: SipUri, call_id: bytes, supports_gruu: bool, bindings: Iterable[Binding], now: float
+        self, base: bytes, call_id: bytes, supports_gruu: bool, bindings: Iterable[Binding], now: float, source: int = 0
     ) -> list[bytes]:
-        """`contact_values`, told what it needs of the request: address, Call-ID, and whether it supports GRUU."""
-        gruus = self._gruus if supports_gruu and self.options.enable_gruu else None
-        return contact_values(aor, call_id, bindings, self.options, gruus, now)
+        """`contact_values`, told what it needs of the request.
+
+        Args:
+            base: the URI of its address-of-record (`gruu.base_of`).
+            call_id: its Call-ID.
+            supports_gruu: whether it wants GRUUs.
+            bindings: to be listed.
+            now: wall clock seconds.
+            source: what `refresh` was called with, 0 after `register`.
+        """
+        options = self.options
+        gruus = self._gruus if supports_gruu and options.enable_gruu else None
+        return contact_values(base, call_id, bindings, options, gruus, now, source)
 
     # --- changing from inside ----------------------------------------------------------------------------
 

@@ -162,8 +162,9 @@ def _put(
     changes: list[Change],
 ) -> None:
     bindings = record.bindings
-    if match is not None:
+    if match is not None and match.source != wanted.source:
         match.source = wanted.source
+        match.shown = b""
     if stale is not None:
         for other in stale:
             bindings.remove(other)

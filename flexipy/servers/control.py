@@ -86,6 +86,8 @@ class ControlSocket:
         try:
             async with asyncio.timeout(_PATIENCE):
                 data = await reader.read(_LONGEST)
+            if not data:
+                return  # somebody only looked whether a server listens
             writer.write(encode(await self._commands.run(decode(data))) + b"\n")
             await writer.drain()
         except (OSError, TimeoutError) as error:

@@ -92,7 +92,7 @@ class ProxyServer:
             idle_timeout=values.seconds("idle-timeout"),
             keepalive_interval=values.seconds("keepalive-interval"),
             udp_mtu=values.integer("udp-mtu"),
-            max_message_size=values.integer("tcp-max-read-size"),
+            max_message_size=values.integer("max-message-size"),
             max_connections=values.integer("max-connections"),
             max_connections_per_ip=values.integer("max-connections-per-ip"),
             tls_certificates_file=self._file(values.string("tls-certificates-file")),

@@ -6,7 +6,10 @@ stands between the quoted strings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from operator import itemgetter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -16,9 +19,16 @@ from flexipy.sip.params import decode, encode, quote, unquote
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 # What stands between two quoted strings: complete pairs, then the name of the quoted string that follows.
 Between = tuple[tuple[tuple[str, str], ...], str]
-_BETWEEN_LIMIT: Final = 1024
+_CACHE_LIMIT: Final = 1024
 _BETWEEN_LENGTH: Final = 64
 _between_cache: dict[str, Between] = {}
+
+# A client writes its credentials in one form: the same names in the same order. What stands between the quoted
+# strings is the form; with it is kept how to pick the ten fields out of the pieces.
+_FORM_LENGTH: Final = 256
+_QUOTED: Final = ("username", "realm", "nonce", "uri", "response", "cnonce", "opaque")
+Fields = tuple[str, str, str, str, str, str, str, str, str, str]
+_forms: dict[tuple[str, ...], Callable[[list[str]], Fields]] = {}
 
 
 @dataclass(slots=True)
@@ -86,7 +96,20 @@ def parse_authorization(raw: bytes) -> Authorization:
     Raises:
         HeaderError: another scheme, quotes that don't match, or no nonce, realm, uri or response.
     """
-    found = _scan(raw)
+    text = raw.decode("utf-8", "surrogateescape")
+    if "\\" in text:
+        return _credentials(_scan(raw))
+    pieces = text.split('"')
+    form = tuple(pieces[::2])
+    pick = _forms.get(form)
+    if pick is not None:
+        return Authorization(*pick(pieces))
+    credentials = _credentials(_scan(raw))
+    _remember_form(form)
+    return credentials
+
+
+def _credentials(found: dict[str, str]) -> Authorization:
     get = found.get
     response = get("response")
     nonce = get("nonce")
@@ -109,6 +132,33 @@ def parse_authorization(raw: bytes) -> Authorization:
         get("cnonce", ""),
         get("opaque", ""),
     )
+
+
+def _remember_form(form: tuple[str, ...]) -> None:
+    """Keep how to read credentials of this form, unless one of their quoted fields needs more than being picked."""
+    if sum(map(len, form)) > _FORM_LENGTH:
+        return
+    # Read once with the pieces' numbers in their quotes: where a number comes out, that piece is the field.
+    numbered = [f'{piece}"#{2 * place + 1}' for place, piece in enumerate(form[:-1])]
+    found = _scan(encode('"'.join([*numbered, form[-1]])))
+    if any(found.get(name, "#")[:1] != "#" for name in _QUOTED) or "username*" in found:
+        return
+    fields = astuple(_credentials(found))
+    if any(field[:1] == "#" for field in fields[5:7]):
+        return  # an algorithm or qop in quotes, to be brought into one case each time
+    fixed: list[str] = [field for field in fields if field[:1] != "#"]
+    behind = itertools.count(2 * len(form) - 1)
+    get: Callable[[list[str]], Fields] = itemgetter(
+        *(int(field[1:]) if field[:1] == "#" else next(behind) for field in fields)
+    )
+    if len(_forms) >= _CACHE_LIMIT:
+        _forms.clear()
+
+    def pick(pieces: list[str]) -> Fields:
+        pieces += fixed
+        return get(pieces)
+
+    _forms[form] = pick
 
 
 def parse_challenge(raw: bytes) -> Challenge:
@@ -172,7 +222,7 @@ def _read_between(text: str) -> Between:
         _unquoted(pairs, pair)
     result = tuple(pairs.items()), name
     if len(text) <= _BETWEEN_LENGTH:
-        if len(_between_cache) >= _BETWEEN_LIMIT:
+        if len(_between_cache) >= _CACHE_LIMIT:
             _between_cache.clear()
         _between_cache[text] = result
     return result

@@ -13,6 +13,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
 from flexipy.sip.params import decode, encode, split_values
+from flexipy.sip.plain import plain_address
 from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
 
@@ -180,6 +181,11 @@ class Message:
             removed += 1
         return removed
 
+    def remove_at(self, index: int) -> None:
+        """Take out the line at an index."""
+        del self.names[index]
+        del self.lines[index]
+
     def set_values(self, name: bytes, title: bytes, values: list[bytes]) -> None:
         """Replace all values of a header by others, one a line, where its first line stood."""
         index = self.names.index(name) if name in self.names else len(self.names)
@@ -224,11 +230,13 @@ class Request(Message):
         uri_raw: the request URI's bytes.
     """
 
-    __slots__ = ("method", "uri_raw")
+    __slots__ = ("_plain_from", "_plain_to", "method", "uri_raw")
 
     def __init__(
         self, method: bytes, uri_raw: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
     ) -> None:
+        self._plain_from: str | None = None
+        self._plain_to: str | None = None
         self.method = method
         self.uri_raw = uri_raw
         self.lines = lines
@@ -253,6 +261,35 @@ class Request(Message):
             UriError: another scheme (416) or broken (400).
         """
         return SipUri.parse(self.uri_raw)
+
+    @property
+    def plain_from(self) -> str:
+        """`user@host` of the From header where it has the usual form, else empty; see `flexipy.sip.plain`.
+
+        Like `plain_to` it is found once: what a module later makes of the header does not show.
+        """
+        plain = self._plain_from
+        if plain is None:
+            plain = self._plain_from = plain_address(self.lines[self.names.index(H.FROM)])
+        return plain
+
+    @property
+    def plain_to(self) -> str:
+        """`user@host` of the To header where it has the usual form, else empty."""
+        plain = self._plain_to
+        if plain is None:
+            plain = self._plain_to = plain_address(self.lines[self.names.index(H.TO)])
+        return plain
+
+    @property
+    def from_aor(self) -> str:
+        """The address-of-record of the From header, `user@host`; cheaper than `from_uri.aor`."""
+        return self.plain_from or self.from_uri.aor
+
+    @property
+    def to_aor(self) -> str:
+        """The address-of-record of the To header, `user@host`; cheaper than `to_uri.aor`."""
+        return self.plain_to or self.to_uri.aor
 
     @property
     def start_line(self) -> bytes:
@@ -394,6 +431,10 @@ def parse(data: bytes) -> Request | Response:
     if not end:
         raise ParseError("no empty line after the headers")
     lines = head.split(_CRLF)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends:
+        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
+        raise ParseError("a stray CR or LF in the headers")
     if b"\r\n " in head or b"\r\n\t" in head:
         lines = _join_folded(lines)
     start = lines.pop(0)
@@ -405,7 +446,9 @@ def parse(data: bytes) -> Request | Response:
     except KeyError:
         names = _names_slowly(lines)
     fault = ""
-    if H.CONTENT_LENGTH in names:
+    if lines and lines[-1] == b"Content-Length: 0" and not body:
+        pass  # nearly every message without a body ends like that
+    elif H.CONTENT_LENGTH in names:
         text = lines[names.index(H.CONTENT_LENGTH)].partition(b":")[2].strip()
         if not text.isdigit() or len(text) > 10:
             fault = "bad Content-Length"

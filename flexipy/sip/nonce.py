@@ -21,7 +21,7 @@ _LENGTH: Final = 32
 # How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
-
+_GENERATION: Final = 1024
 
 # The base64 functions of the standard library wrap these two; a nonce is made for every challenge.
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -46,7 +46,7 @@ class NonceSource:
         not_before: nonces issued earlier are stale: the counts they have seen went with the last process.
     """
 
-    __slots__ = ("_count", "_floor", "_keyed", "_seen", "capacity", "lifetime")
+    __slots__ = ("_count", "_floor", "_keyed", "_made", "_made_before", "_seen", "capacity", "lifetime")
 
     def __init__(
         self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000, not_before: float = 0.0
@@ -56,6 +56,10 @@ class NonceSource:
         self.lifetime = lifetime
         self.capacity = capacity
         self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
+        # Issue times, in milliseconds, of the nonces made last: nearly every answer is to one of these, and needs
+        # no check of its signature. Two generations; the older one is dropped whole.
+        self._made: dict[str, int] = {}
+        self._made_before: dict[str, int] = {}
         # nonce -> highest count seen, shifted, and a bitmap of those just below it
         self._seen: dict[str, int] = {}
         self._floor = int(not_before * 1000) - 1  # issue time in milliseconds: younger than what was forgotten
@@ -70,8 +74,15 @@ class NonceSource:
             now: seconds, 0 or more; of the same clock as for `validate`.
         """
         count = next(self._count) & 0xFFFFFFFF
-        head = (int(now * 1000) << 32 | count).to_bytes(_TIME + _COUNT, "big")
-        return b2a_base64(head + self._sign(head), newline=False).translate(_TO_URLSAFE).decode("ascii")
+        issued = int(now * 1000)
+        head = (issued << 32 | count).to_bytes(_TIME + _COUNT, "big")
+        nonce = b2a_base64(head + self._sign(head), newline=False).translate(_TO_URLSAFE).decode("ascii")
+        made = self._made
+        made[nonce] = issued
+        if len(made) >= _GENERATION:
+            self._made_before = made
+            self._made = {}
+        return nonce
 
     def validate(self, nonce: str, now: float) -> Freshness:
         """Whether a nonce is ours and young enough; see `use` for its count."""
@@ -93,7 +104,10 @@ class NonceSource:
             STALE also for a count that came before, and for a nonce too long forgotten to tell.
         """
         state = self._seen.get(nonce)
-        issued = self._issued(nonce) if state is None else _issue_time(nonce)
+        if state is None:
+            issued = self._made.get(nonce) or self._issued(nonce)
+        else:
+            issued = _issue_time(nonce)
         if issued < 0:
             return Freshness.FORGED
         if not -1000 < now * 1000 - issued <= self.lifetime * 1000:
@@ -134,6 +148,9 @@ class NonceSource:
 
     def _issued(self, nonce: str) -> int:
         """Issue time in milliseconds, -1 for a nonce that isn't ours."""
+        made = self._made.get(nonce) or self._made_before.get(nonce)
+        if made is not None:
+            return made
         if len(nonce) != _LENGTH or not nonce.isascii():
             return -1
         try:

@@ -21,13 +21,13 @@ _METHODS: Final = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
 )
 _MAGIC: Final = b"=z9hG4bK"
-_CACHE_LIMIT: Final = 8192
-_CACHED_SIZE: Final = 512
+_CACHE_LIMIT: Final = 65536
 
-# From and To lines found good, as far as the `>`, and whole Contact lines: the same people come again and again.
-_good_addresses: set[bytes] = set()
-_good_contacts: set[bytes] = set()
-_good_targets: set[bytes] = set()
+# Hashes of lines found good: the same people come again and again. Those of From and To are of what stands before
+# the `>`. Hashes of bytes are keyed for this process, so nobody outside can make a bad line with a good one's hash.
+_good_addresses: set[int] = set()
+_good_contacts: set[int] = set()
+_good_targets: set[int] = set()
 
 
 class ExtensionError(SipError):
@@ -68,7 +68,14 @@ def _check_cseq(request: Request) -> None:
 def check_response(response: Message) -> bool:
     """Whether a response has what matching and forwarding need."""
     names = response.names
-    return H.VIA in names and H.CSEQ in names and H.CALL_ID in names and not response.length_fault
+    return (
+        H.VIA in names
+        and H.CSEQ in names
+        and H.CALL_ID in names
+        and H.TO in names
+        and H.FROM in names
+        and not response.length_fault
+    )
 
 
 def check_thoroughly(request: Request) -> None:
@@ -87,17 +94,14 @@ def check_thoroughly(request: Request) -> None:
     method = request.method
     if method not in _METHODS and not is_token(decode(method)):
         raise HeaderError("method is not a token")
-    if request.uri_raw not in _good_targets:
+    if hash(request.uri_raw) not in _good_targets:
         _check_target(request.uri_raw)
     line = lines[names.index(H.FROM)]
-    head, _, tail = line.partition(b">")
-    if head not in _good_addresses or tail[:5] != b";tag=" or b"<" in tail:
+    if b">;tag=" not in line or not request.plain_from:
         _check_from(request, line)
-    line = lines[names.index(H.TO)]
-    head, _, tail = line.partition(b">")
-    if head not in _good_addresses or (tail and (tail[:1] != b";" or b"<" in tail)):
-        _check_address(line)
-    if H.CONTACT in names and lines[names.index(H.CONTACT)] not in _good_contacts:
+    if not request.plain_to:
+        _check_address(lines[names.index(H.TO)])
+    if H.CONTACT in names and hash(lines[names.index(H.CONTACT)]) not in _good_contacts:
         _check_contacts(request)
     if method == b"SUBSCRIBE" and H.EVENT not in names:
         raise HeaderError("SUBSCRIBE without Event")  # RFC 6665 section 3.1.2
@@ -140,29 +144,29 @@ def _check_target(raw: bytes) -> None:
         TelUri.parse(raw)
     elif SipUri.parse(raw).headers:
         raise SipError("header fields in the request URI")
-    if len(raw) <= _CACHED_SIZE:
-        _remember(_good_targets, raw)
+    _remember(_good_targets, raw)
 
 
 def _check_from(request: Request, line: bytes) -> None:
-    address = _check_address(line)
+    _check_address(line)
     # Without a branch of RFC 3261 in its Via the request is an older client's, which had no tags.
-    if address.tag is None and _MAGIC in request.require(H.VIA):
+    if b">;tag=" not in line and _MAGIC in request.require(H.VIA) and request.from_.tag is None:
         raise HeaderError("From without a tag")
 
 
-def _check_address(line: bytes) -> NameAddr:
+def _check_address(line: bytes) -> None:
     """Look at a From or To; keep in mind what is good."""
+    head, closed, tail = line.partition(b">")
+    if hash(head) in _good_addresses and (not tail or (tail[:1] == b";" and b"<" not in tail)):
+        return
     value = unfold(line.partition(b":")[2]).strip()
     address = NameAddr.parse(value)
     if scheme_of(address.uri_raw) in ("sip", "sips"):
         SipUri.parse(address.uri_raw)
     if address.tag is not None and not is_token(address.tag):
         raise HeaderError("tag is not a token")
-    head, closed, _ = line.partition(b">")
-    if closed and len(head) <= _CACHED_SIZE and b"\n" not in line and _is_whole(head):
+    if closed and b"\n" not in line and _is_whole(head):
         _remember(_good_addresses, head)
-    return address
 
 
 def _is_whole(head: bytes) -> bool:
@@ -172,14 +176,13 @@ def _is_whole(head: bytes) -> bool:
 
 def _check_contacts(request: Request) -> None:
     for name, line in zip(request.names, request.lines, strict=True):
-        if name != H.CONTACT or line in _good_contacts:
+        if name != H.CONTACT or hash(line) in _good_contacts:
             continue
         value = unfold(line.partition(b":")[2]).strip()
         for part in split_quoted(value, 0x2C) if b"," in value else [value]:
             if part != b"*":
                 _check_contact(part)
-        if len(line) <= _CACHED_SIZE:
-            _remember(_good_contacts, line)
+        _remember(_good_contacts, line)
 
 
 def _check_contact(value: bytes) -> None:
@@ -196,7 +199,7 @@ def _check_params(raw: bytes) -> None:
         raise HeaderError("empty parameter")
 
 
-def _remember(known: set[bytes], line: bytes) -> None:
+def _remember(known: set[int], line: bytes) -> None:
     if len(known) >= _CACHE_LIMIT:
         known.clear()
-    known.add(line)
+    known.add(hash(line))

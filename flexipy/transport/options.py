@@ -16,8 +16,8 @@ class TransportOptions:
     """[global] keepalive-interval: CRLFCRLF (or a WebSocket ping) is sent on streams this often."""
     udp_mtu: int = 1460
     """[global] udp-mtu: the proxy sends longer requests over a stream."""
-    max_message_size: int = 524288
-    """[global] tcp-max-read-size: the longest message taken from a stream."""
+    max_message_size: int = 262144
+    """[global] max-message-size: the longest message taken from a stream."""
     max_header_size: int = 65536
     max_connections: int = 20000
     max_connections_per_ip: int = 2000

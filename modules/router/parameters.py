@@ -68,6 +68,7 @@ PARAMETERS = (
         "permit-self-generated-provisional-response",
         "true",
         "Send provisional responses of our own, such as 110 Push sent.",
+        implemented=False,
     ),
     boolean("resolve-routes", "false", "Look the next hop of the Route header up among the registrations too."),
     boolean(

@@ -118,7 +118,7 @@ _LOGS = (
         "user-errors-logs",
         "false",
         "Log what users do wrong (bad passwords, calls to unknown addresses) apart from faults of the server.",
-        reloadable=True,
+        implemented=False,
     ),
     expression(
         "contextual-log-filter",
@@ -126,20 +126,20 @@ _LOGS = (
         "Requests to log in more detail: while one for which this expression is true is handled, "
         "contextual-log-level counts instead of log-level. Empty: none.\n\n"
         "Example: from.uri.user == 'front-door' && request.method-name == 'INVITE'",
-        reloadable=True,
+        implemented=False,
     ),
     enum(
         "contextual-log-level",
         "debug",
         "The log level for the requests that contextual-log-filter picks.",
         choices=LOG_LEVELS,
-        reloadable=True,
+        implemented=False,
     ),
     expression(
         "show-body-for",
         "content-type == 'application/sdp'",
         "The messages whose body is logged along with their header. 'true' logs all bodies, 'false' none.",
-        reloadable=True,
+        implemented=False,
     ),
 )
 
@@ -154,7 +154,7 @@ _NETWORK = (
         "for. Parameters understood: transport, maddr, network (the networks reached through this one, such "
         "as 10.0.0.0/8,192.168.0.0/16), tls-certificates-file, tls-certificates-private-key, "
         "tls-certificates-ca-file, tls-verify-incoming, tls-verify-outgoing, "
-        "tls-allow-missing-client-certificate, tls-client-connection, require-peer-certificate.\n\n"
+        "tls-allow-missing-client-certificate, require-peer-certificate.\n\n"
         "Example: sip:* sips:sip.example.org:5061;maddr=192.0.2.10",
     ),
     string_list(
@@ -197,7 +197,9 @@ _NETWORK = (
         minimum=0,
         maximum=65535,
     ),
-    byte_size("tcp-max-read-size", "524288", "Bytes taken from a connection in one go.", minimum=1024),
+    byte_size(
+        "tcp-max-read-size", "524288", "Bytes taken from a connection in one go.", minimum=1024, implemented=False
+    ),
     byte_size(
         "max-message-size",
         "262144",
@@ -217,6 +219,7 @@ _NETWORK = (
         "1000",
         "Messages that may wait to be sent on one connection before it counts as stuck.",
         minimum=1,
+        implemented=False,
     ),
     string_list(
         "rtp-bind-address",

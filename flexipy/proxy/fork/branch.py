@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from flexipy.proxy import routing
 from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request, Response
-from flexipy.sip.transaction import ClientTransaction, State
+from flexipy.sip.transaction import ClientTransaction
 from flexipy.sip.transaction.client import cancel_for
+from flexipy.sip.transaction.states import PROCEEDING
 from flexipy.sip.uri import SipUri
 from flexipy.transport.errors import FlowError, ResolutionError
 
@@ -110,7 +112,7 @@ class Branch:
         if immediate is not None and egress.fits(event.request, immediate):
             self.transmit(immediate, now)
         else:
-            event.agent.spawn(self._send_slowly(event, uri))
+            event.agent.spawn(self._send_slowly(event, uri), self._failed_inside)
 
     async def _send_slowly(self, event: RequestEvent, uri: SipUri) -> None:
         agent = event.agent
@@ -186,7 +188,7 @@ class Branch:
         if transaction is None:
             if self._targets is None and self._uri is None:
                 self.fail(487, now)
-        elif transaction.state == State.PROCEEDING:
+        elif transaction.state == PROCEEDING:
             self._send_cancel(transaction, now)
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
@@ -236,7 +238,19 @@ class Branch:
         event = self.event
         if event is not None:
             event.agent.counters["failovers"] += 1
-            event.agent.spawn(self._try_next())
+            event.agent.spawn(self._try_next(), self._failed_inside)
+
+    def _failed_inside(self, error: BaseException) -> None:
+        """A fault on the way out: whoever waits for this branch must hear of its end."""
+        agent = self.context.agent
+        status = 500
+        if isinstance(error, SipError):  # a module could not edit what leaves
+            status = error.status
+        else:
+            agent.counters["task_failures"] += 1
+            agent.logger.error("sending on failed", exc_info=error)
+        if not self.finished:
+            self.fail(status, agent.clock())
 
     # --- answers -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from flexipy.proxy.events import EventState, RequestEvent
+from flexipy.proxy.events import FINISHED, RequestEvent
 from flexipy.proxy.fork.branch import Branch
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response
@@ -113,7 +113,7 @@ class Fork(ResponseContext):
         self.key = key
         self.pending: list[Branch] = []
         self.finished_listeners: list[Callable[[], None]] = []
-        event.state = EventState.FINISHED
+        event.state = FINISHED
 
     # --- building ----------------------------------------------------------------------------------------
 

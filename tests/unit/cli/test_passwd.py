@@ -165,3 +165,8 @@ def test_two_editors_wait_for_each_other(path: Path) -> None:
         os.close(lock)
         assert editor.wait(30) == 0
     assert sorted(accounts(path).accounts) == [("alice", "x"), ("bob", "x")]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "var" / "passwd"), "add", "alice@sip.example.org", "--generate"]) == 1
+    assert capsys.readouterr().err == f"flexipy passwd: {tmp_path}/var: No such file or directory\n"

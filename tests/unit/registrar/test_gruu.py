@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from registrar_samples import NOW, URN, local_registrar, registration
 
 from flexipy.registrar.binding import Binding
-from flexipy.registrar.gruu import TemporaryGruus
+from flexipy.registrar.gruu import TemporaryGruus, base_of
 from flexipy.registrar.registration import RegistrarOptions
 from flexipy.sip.uri import SipUri
 
@@ -106,7 +107,7 @@ def test_with_the_same_secret_a_temporary_gruu_survives_a_restart() -> None:
 def test_what_is_sealed_is_read_again(key: str, call_id: bytes) -> None:
     gruus = TemporaryGruus(b"secret")
     binding = Binding(key, "u", ALICE, instance_id=URN, call_id=call_id)
-    uri = SipUri.parse(gruus.make(binding, ALICE))
+    uri = SipUri.parse(gruus.make(binding, base_of(ALICE)))
     owner = gruus.read(uri)
     assert owner is not None
     assert owner[0] == key
@@ -117,10 +118,25 @@ def test_what_is_sealed_is_read_again(key: str, call_id: bytes) -> None:
 @given(st.integers(0, 60), st.sampled_from("ABCDabcd0123-_"))
 def test_a_changed_temporary_gruu_is_worth_nothing(place: int, letter: str) -> None:
     gruus = TemporaryGruus(b"secret")
-    text = str(SipUri.parse(gruus.make(Binding(KEY, "u", ALICE, instance_id=URN), ALICE)))
-    place = 4 + len("tgruu.") + place % 50
+    binding = Binding(KEY, "u", ALICE, instance_id=URN)
+    text = str(SipUri.parse(gruus.make(binding, base_of(ALICE))))
+    place = 4 + len("tgruu.") + place % 48
     if text[place] != letter:
-        assert gruus.read(SipUri.parse(f"{text[:place]}{letter}{text[place + 1 :]}".encode())) is None
+        owner = gruus.read(SipUri.parse(f"{text[:place]}{letter}{text[place + 1 :]}".encode()))
+        assert owner is None or owner[0] != KEY or not gruus.belongs_to(binding, owner[1])
+
+
+def test_a_temporary_gruu_altered_to_another_user_is_not_that_users() -> None:
+    gruus = TemporaryGruus(b"secret")
+    mine = Binding("alice@a", "u", ALICE, instance_id=URN)
+    theirs = Binding("alicf@a", "u", ALICE, instance_id=URN)
+    user = SipUri.parse(gruus.make(mine, b"sip:alice@a")).user or ""
+    raw = bytearray(urlsafe_b64decode(user.removeprefix("tgruu.") + "=="))
+    raw[16 + 4] ^= ord("e") ^ ord("f")
+    owner = gruus.read(SipUri("sip", "tgruu." + urlsafe_b64encode(raw).decode().rstrip("="), "a"))
+    assert owner is not None
+    assert owner[0] == theirs.key
+    assert not gruus.belongs_to(theirs, owner[1])
 
 
 @pytest.mark.parametrize("user", ["tgruu.", "tgruu.a", "tgruu.====", "tgruu.%41%41", "tgruu.ä"])
