@@ -153,8 +153,12 @@ class Baresip:
             await asyncio.to_thread(self.program.stop)
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        await self.registered()
+        try:
+            await self.start()
+            await self.registered()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -50,7 +50,11 @@ class Browser:
         node, chromium = need("node"), need("chromium")
         install()
         self.program = Program("browser", [node, "driver.js", chromium], FOLDER)
-        self.program.prints_now(r'^\{"event":"ready"\}$', _STARTS)
+        try:
+            self.program.prints_now(r'^\{"event":"ready"\}$', _STARTS)
+        except AssertionError:
+            self.program.stop()
+            raise
 
     def send(self, command: dict[str, Any]) -> None:
         """Give the driver a command."""
@@ -115,8 +119,12 @@ class BrowserPhone:
         await self.command("close")
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        await self.event("registered")
+        try:
+            await self.start()
+            await self.event("registered")
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

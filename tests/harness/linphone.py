@@ -78,11 +78,17 @@ class Linphone:
         command += ["--auto-answer"] if self._auto_answer else []
         log = self.directory / "log"
         self.program = Program(f"linphone-{self.user}", command, self.directory, {"HOME": str(self.directory)}, log)
-        path = Path("/tmp") / self._pipe
-        await until(path.exists, f"the control socket of {self.user}'s linphone")
-        self._reader, self._writer = await asyncio.open_unix_connection(str(path))
+        self._reader, self._writer = await self._connect()
         self._poller = asyncio.create_task(self._poll())
         return self
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await asyncio.open_unix_connection(f"/tmp/{self._pipe}")
+                except OSError:  # not there yet, or nobody listens on it yet
+                    await asyncio.sleep(_POLL)
 
     async def _poll(self) -> None:
         while True:
@@ -115,8 +121,12 @@ class Linphone:
         (Path("/tmp") / self._pipe).unlink(missing_ok=True)
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        await self.registered()
+        try:
+            await self.start()
+            await self.registered()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -48,6 +48,11 @@ class Linphonec:
         self.say(f"record {self.directory}/heard.wav")
         return self
 
+    async def stop(self) -> None:
+        """End it; its registration stays behind."""
+        if self.program is not None:
+            await asyncio.to_thread(self.program.stop)
+
     def say(self, command: str) -> None:
         """Give a command."""
         assert self.program is not None
@@ -56,16 +61,19 @@ class Linphonec:
         self.program.process.stdin.flush()
 
     async def __aenter__(self) -> Self:
-        await self.start()
         aor = self.uri.removeprefix("sip:")
-        await until(lambda: f'"{aor}"' in self._server.cli("REGISTRAR_DUMP"), f"linphonec of {self.user} registers")
+        try:
+            await self.start()
+            await until(lambda: f'"{aor}"' in self._server.cli("REGISTRAR_DUMP"), f"linphonec of {self.user} registers")
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.program is not None:
-            await asyncio.to_thread(self.program.stop)
+        await self.stop()
 
     async def _prints(self, pattern: str) -> None:
         assert self.program is not None

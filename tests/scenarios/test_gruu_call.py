@@ -18,8 +18,8 @@ async def register_with_gruu(phone: SipPhone, number: int) -> tuple[str, str]:
     """Register a device of that number; its public and its temporary GRUU."""
     parameters = f';+sip.instance="<{_INSTANCE.format(number)}>"'
     response = await phone.register(parameters=parameters, headers=(("Supported", "gruu"),))
-    contact = response.contacts()[0]
-    return contact.params["pub-gruu"].strip('"'), contact.params["temp-gruu"].strip('"')
+    params = response.contacts()[0].params
+    return str(params["pub-gruu"]).strip('"'), str(params["temp-gruu"]).strip('"')
 
 
 async def test_a_call_to_a_gruu_rings_one_device(server: Server) -> None:

@@ -55,7 +55,7 @@ async def test_everything_about_a_registration_survives(lone: Server, how: str) 
         headers = (("Supported", "gruu, path"), ("User-Agent", "a phone"))
         response = await carol.register(expires=1200, parameters=f"{_INSTANCE};q=0.5", headers=headers)
         before = json.loads(lone.cli(f"REGISTRAR_GET {carol.uri}"))
-        gruu = response.contacts()[0].params["temp-gruu"].strip('"')
+        gruu = str(response.contacts()[0].params["temp-gruu"]).strip('"')
 
         go_and_come_back(lone, how)
 
