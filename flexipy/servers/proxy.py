@@ -117,7 +117,8 @@ class ProxyServer:
 
     def _token_file(self, name: str) -> str:
         path = Path(self._file(name)) if name else None
-        if path is not None and (path.exists() or path.parent.is_dir()):
+        # The folder may be there and be another server's: Flexisip's, on a machine that had it before.
+        if path is not None and os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
             return str(path)
         return str(self.state_directory / "flow-token-hash-key")
 
