@@ -43,7 +43,7 @@ unit: $(VENV)/.installed-test  ## the tests that need no other program
 	$(BIN)/python -m pytest tests/unit tests/torture tests/fuzz
 
 gate: $(VENV)/.installed-test  ## the in-process cost of a registration and a call
-	$(BIN)/python benchmarks/inprocess.py --limit-registration 35 --limit-call 65
+	$(BIN)/python benchmarks/inprocess.py --limit-registration 75 --limit-call 125
 
 docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.conf
 	$(BIN)/python packaging/generate.py

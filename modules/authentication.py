@@ -105,7 +105,6 @@ class Authentication(Module):
             "",
             "The password file; see `flexipy passwd`.",
             aliases=("datasource",),
-            reloadable=True,
         ),
         duration(
             "guess-period",
@@ -180,7 +179,7 @@ class Authentication(Module):
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
-        return [str(problem) for problem in self._accounts.reload(time.monotonic() + 1.0)]
+        return [str(problem) for problem in self._accounts.reload(time.monotonic(), at_once=True)]
 
     def _look_at_file(self) -> None:
         for problem in self._accounts.reload(time.monotonic()):
@@ -254,7 +253,7 @@ class Authentication(Module):
         if known is None or not verify(credentials, known, decode(event.request.method)):
             self._wrong(event, realm, account, credentials, sender, now)
             return
-        freshness = self._nonces.use(credentials.nonce, credentials.nonce_count if credentials.qop else 0, now)
+        freshness = self._nonces.use(credentials.nonce, _uses(credentials), now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
@@ -305,7 +304,7 @@ class Authentication(Module):
         self.context.counters["wrong_passwords"] += 1
         if self._throttle is not None:
             self._throttle.failed(event.flow.remote[0], sender, now)
-        self.context.logger.info("wrong password for %s from %s", sender, event.flow.remote)
+        self.context.logger.info("wrong password for %r from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)
         else:
@@ -348,3 +347,14 @@ class Authentication(Module):
                 before, _, behind = text.rpartition(_NONCE_PLACE.encode())
                 found.append((algorithm, before, behind))
         return found
+
+
+def _uses(credentials: Authorization) -> int:
+    """How often the nonce has been used, this time included; 0 from clients without qop, -1 for no number.
+
+    One more than `nc` says: some clients count from 0, and these counts must not come again either.
+    """
+    if not credentials.qop:
+        return 0
+    count = credentials.nonce_count
+    return count + 1 if count >= 0 else -1

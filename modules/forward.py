@@ -122,7 +122,6 @@ class Forward(Module):
             "below it, `*` for all) go to the next hop. In the place of the domain a filter expression may stand, as "
             "in `<sip:192.0.2.7> request.method == 'MESSAGE'`. The first line that fits counts.",
             aliases=("route", "routes"),
-            reloadable=True,
         ),
         boolean("add-path", "true", "Put a Path header on REGISTER requests that are sent on (RFC 3327)."),
         enum(

@@ -100,8 +100,13 @@ class GatewayAdapter(Module):
     def _on_register(self, event: RequestEvent) -> None:
         request = event.request
         contacts = request.contacts()
-        if not contacts or H.ROUTE in request.names or scheme_of(contacts[0].uri_raw) not in ("sip", "sips"):
+        if not contacts or H.ROUTE in request.names:
             return
+        sender, target = request.from_, request.to
+        if any(scheme_of(each.uri_raw) not in ("sip", "sips") for each in (contacts[0], sender, target)):
+            return
+        aor = sender.uri
+        target.uri  # noqa: B018 - one that cannot be read is refused here and now
         user = contacts[0].uri.user
         if user is None:
             return
@@ -109,7 +114,7 @@ class GatewayAdapter(Module):
         if expires == 0:
             return  # another device of the user may be left; what the gateway knows will lapse
         if self._register:
-            self.context.spawn(self._register_on_gateway(request.from_, request.to, user, expires))
+            self.context.spawn(self._register_on_gateway(aor, sender, target, user, expires))
         if self._fork:
             place = SipUri("sip", user, self._gateway.host, self._gateway.port).raw
             line = b"Contact: <%b>;expires=%d" % (place, _FOREVER)
@@ -146,8 +151,9 @@ class GatewayAdapter(Module):
         self._cseq = max(self._cseq + 1, int(time.time()) & 0x7FFFFFFF)
         return self._cseq
 
-    async def _register_on_gateway(self, sender: NameAddr, target: NameAddr, user: str, expires: int) -> None:
-        aor = sender.uri
+    async def _register_on_gateway(
+        self, aor: SipUri, sender: NameAddr, target: NameAddr, user: str, expires: int
+    ) -> None:
         if self._forced_expire != -1:
             expires = self._forced_expire
         register = self._registration(sender, target)
@@ -169,7 +175,7 @@ class GatewayAdapter(Module):
                 response = await self.context.send(register, self._gateway, add_contact)
         if response.status >= 300:
             counters["gateway_registrations_failed"] += 1
-            self.context.logger.warning("%s not registered on the gateway: %r", aor.aor, response)
+            self.context.logger.warning("%s not registered on the gateway: %r", aor, response)
 
     def _proof(self, register: Request, response: Response, aor: SipUri) -> tuple[bytes, bytes] | None:
         """The header line that answers the gateway's challenge, and its name."""

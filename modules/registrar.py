@@ -90,7 +90,6 @@ class RegistrarModule(Module):
             "",
             "A file of addresses that are always reachable, `<sip:everyone@home> <sip:screen@home>, <sip:bob@there>` "
             "on each line; `#` begins a comment.",
-            reloadable=True,
         ),
         duration("static-records-timeout", "600", "How often the file of static records is looked at again."),
         enum(

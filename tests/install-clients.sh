@@ -4,7 +4,10 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="sip-tester baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data sox chromium tcpdump make gcc"
+packages="sip-tester sipsak baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data chromium"
+# Whoever has node already need not have Debian's.
+command -v node > /dev/null || packages="$packages nodejs"
+command -v npm > /dev/null || packages="$packages npm"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -25,6 +28,6 @@ if [ -n "$missing" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing > /dev/null
 fi
 
-if [ -f browser/package.json ] && command -v npm > /dev/null; then
-    (cd browser && sh ./build.sh)
+if command -v npm > /dev/null; then
+    (cd scenarios/browser && npm ci --no-audit --no-fund > /dev/null)
 fi

@@ -52,18 +52,19 @@ class FileCredentials:
         """The account that has this phone number."""
         return self._phones.get((phone, domain))
 
-    def reload(self, now: float) -> list[Problem]:
+    def reload(self, now: float, at_once: bool = False) -> list[Problem]:
         """Read the file if it changed, or for the first time.
 
         The first time, the good lines of a bad file are used. Later a file with errors changes nothing.
 
         Args:
-            now: seconds; within `check_interval` of the last look this returns at once.
+            now: seconds; within `check_interval` of the last look this does nothing.
+            at_once: look all the same.
 
         Returns:
             What is wrong, once for each state of the file.
         """
-        if now < self._next_check:
+        if now < self._next_check and not at_once:
             return []
         self._next_check = now + self._interval
         try:

@@ -8,7 +8,12 @@ count for that pair, and an address or a user as a whole is judged by how many d
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+_LONGEST: Final = 128  # characters of a user's name
+_KEPT: Final = 100
 
 
 @dataclass(slots=True, frozen=True)
@@ -149,6 +154,7 @@ class GuessThrottle:
             now: seconds.
         """
         network = network_of(address)
+        user = _short(user)
         pair = _pair(user, network)
         wait = max(self._pairs.check(pair, now), self._addresses.check(network, now))
         if (network, user) not in self._trusted:
@@ -159,6 +165,7 @@ class GuessThrottle:
         """Note a wrong password."""
         self.quiet = False
         network = network_of(address)
+        user = _short(user)
         if self._pairs.failed(_pair(user, network), now) == 1:
             self._addresses.failed(network, now)
             self._users.failed(user, now)
@@ -166,6 +173,7 @@ class GuessThrottle:
     def succeeded(self, address: str, user: str) -> None:
         """Note a right password: the user's own failures are forgotten, the address's are not."""
         network = network_of(address)
+        user = _short(user)
         known = (network, user) in self._trusted
         if known and self.quiet:
             return  # nothing to forget: nearly always
@@ -180,6 +188,7 @@ class GuessThrottle:
     def why(self, address: str, user: str, now: float) -> list[Ban]:
         """The bans that keep this user out at this address."""
         network = network_of(address)
+        user = _short(user)
         pair = _pair(user, network)
         found = [self._pairs.why(pair, now), self._addresses.why(network, now)]
         if (network, user) not in self._trusted:
@@ -211,6 +220,13 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+def _short(user: str) -> str:
+    """A name to keep: guessers choose them, and theirs may be as long as a datagram."""
+    if len(user) <= _LONGEST:
+        return user
+    return f"{user[:_KEPT]}...{blake2b(user.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
 
 
 def _pair(user: str, network: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 import glob
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Sequence
@@ -79,8 +80,7 @@ def _ask(path: str, words: list[str]) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(path)
-        quoted = [f"'{word}'" if " " in word and "'" not in word else word for word in words]
-        connection.sendall(" ".join(quoted).encode() + b"\n")
+        connection.sendall(shlex.join(words).encode() + b"\n")
         chunks = []
         while chunk := connection.recv(65536):
             chunks.append(chunk)

@@ -15,7 +15,7 @@ from flexipy import __version__
 from flexipy.config.config import Config
 from flexipy.config.reader import read
 from flexipy.servers.discovery import full_schema
-from flexipy.servers.log_level import apply_log_level
+from flexipy.servers.log_level import set_log_level
 from flexipy.servers.proxy import ProxyServer, StartError
 
 logger = logging.getLogger("flexipy")
@@ -25,7 +25,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def run(options: argparse.Namespace, path: Path | None) -> int:
     """Start what the command line asks for and stay until told to leave; returns the exit status."""
-    overrides = [*options.set, "global/log-level=debug"] if options.debug else options.set
+    overrides = [*options.set, *(["global/log-level=debug"] if options.debug else [])]
     config, problems = read(path, full_schema(), overrides)
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -73,7 +73,7 @@ def _log_to(config: Config, options: argparse.Namespace) -> None:
         handler = _file_or_terminal(config, options)
         handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(handlers=[handler], force=True)
-    apply_log_level(config)
+    set_log_level(config)
 
 
 def _file_or_terminal(config: Config, options: argparse.Namespace) -> logging.Handler:
@@ -108,6 +108,8 @@ async def _serve(
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leaving.set)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     try:
         server = ProxyServer(config, *server_options)
         await server.start()
@@ -123,6 +125,9 @@ async def _serve(
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             logger.error("cannot write the pid file: %s", error)
+    if early.is_set():
+        _reload(server)
+    logger.info("ready")
     await leaving.wait()
     logger.info("leaving")
     await server.stop()

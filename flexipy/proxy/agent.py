@@ -13,11 +13,12 @@ from flexipy.proxy import routing
 from flexipy.proxy.egress import Egress
 from flexipy.proxy.events import RequestEvent
 from flexipy.proxy.fork.branch import Branch
-from flexipy.proxy.fork.context import Relay
+from flexipy.proxy.fork.context import RINGING, TIMER_C, Relay
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
+from flexipy.sip.params import encode
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _OWN_CACHE_LIMIT: Final = 4096
+_OWN_CACHED_SIZE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,11 @@ class Agent:
             self.counters["unreadable_messages"] += 1
             return
         index = names.index(H.VIA)
-        if b"," in request.lines[index]:
-            routing.split_top_via(request)
-        via = request.lines[index].partition(b":")[2].strip()
         method = request.method
         try:
+            if b"," in request.lines[index]:
+                routing.split_top_via(request)
+            via = request.lines[index].partition(b":")[2].strip()
             sent_by = routing.sent_by_of(via)
             if method == b"CANCEL":
                 key = server_key(request, via, sent_by, b"INVITE")
@@ -235,9 +237,11 @@ class Agent:
         """Whether a URI names this proxy (an address or alias of ours), and its user part."""
         found = self._own.get(uri_raw)
         if found is None:
-            if len(self._own) >= _OWN_CACHE_LIMIT:
-                self._own.clear()
-            found = self._own[uri_raw] = self._find_own(uri_raw)
+            found = self._find_own(uri_raw)
+            if len(uri_raw) <= _OWN_CACHED_SIZE:
+                if len(self._own) >= _OWN_CACHE_LIMIT:
+                    self._own.clear()
+                self._own[uri_raw] = found
         return found
 
     def _find_own(self, uri_raw: bytes) -> tuple[bool, bytes]:
@@ -248,7 +252,7 @@ class Agent:
         own = self.transports.is_local(uri.host, uri.port) or (
             uri.host in self.options.aliases and self.port_is_ours(uri.port)
         )
-        return own, (uri.user or "").encode() if own else b""
+        return own, encode(uri.user or "") if own else b""
 
     def port_is_ours(self, port: int | None) -> bool:
         """Whether a URI's port is one that we listen on; a URI without a port counts."""
@@ -290,6 +294,7 @@ class Agent:
             relay.branches.append(branch)
             if request.method == b"INVITE":
                 self.reply_trying(event)
+                self.timers.set(TIMER_C, now, relay, RINGING)
         branch.send(event, target, mark, now)
 
     def _forward_ack(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
@@ -329,6 +334,12 @@ class Agent:
             return event.flow.at_port(event.reply_port)
         return event.flow
 
+    def watch(self, flow: Flow) -> None:
+        """Before a client transaction begins on a flow: see to it that a connection's end becomes the transaction's."""
+        if flow.reliable and not self.layer.uses(flow):
+            flow.remove_close_listener(self.flow_closed)
+            flow.add_close_listener(self.flow_closed)
+
     def flow_closed(self, flow: Flow) -> None:
         """A connection that carries requests of ours is gone."""
         self.layer.flow_failed(flow, self.clock())
@@ -362,21 +373,33 @@ class Agent:
         if not self.timers.idle:
             asyncio.get_running_loop().call_later(TICK, self._tick)
 
-    def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
-        """Run something in the background until it ends or the agent stops."""
+    def spawn(
+        self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Run something in the background until it ends or the agent stops.
+
+        Args:
+            work: the awaitable.
+            on_failure: called with an exception that ends it, in place of the log.
+        """
         if isinstance(work, Coroutine):
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_task(work)
         else:
             future = asyncio.ensure_future(work)
         self._tasks.add(future)
-        future.add_done_callback(self._task_done)
+
+        def done(task: asyncio.Future[Any]) -> None:
+            self._tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                (on_failure or self._task_failed)(error)
+
+        future.add_done_callback(done)
         return future
 
-    def _task_done(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.counters["task_failures"] += 1
-            logger.error("background work failed", exc_info=task.exception())
+    def _task_failed(self, error: BaseException) -> None:
+        self.counters["task_failures"] += 1
+        logger.error("background work failed", exc_info=error)
 
     def schedule(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action every so many seconds until the agent stops."""

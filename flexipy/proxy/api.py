@@ -16,7 +16,7 @@ from flexipy.config.schema import (
     string,
     string_list,
 )
-from flexipy.proxy.events import EventState, RequestEvent, ResponseEvent
+from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.proxy.fork.basic import BasicFork
 from flexipy.proxy.fork.branch import Branch
 from flexipy.proxy.fork.call import CallFork, CallForkOptions
@@ -32,7 +32,6 @@ __all__ = [
     "Branch",
     "CallFork",
     "CallForkOptions",
-    "EventState",
     "Fork",
     "MessageFork",
     "MessageForkOptions",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from flexipy.sip.message import Request
 from flexipy.sip.uri import SipUri
+from flexipy.transport.errors import ResolutionError
+from flexipy.transport.specs import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from flexipy.transport.flow import Flow
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from flexipy.transport.transports import Transports
 
 _CACHE_LIMIT: Final = 16384
+_CACHED_SIZE: Final = 512
+_LONGEST_HOST: Final = 255
 # What our Via and Record-Route may add to a request; the MTU rule counts the request as it leaves.
 _GROWTH: Final = 350
 _SWITCHED: Final = {b"UDP": b"TCP"}
@@ -40,6 +44,8 @@ class Egress:
         if flow is not None and not flow.closed:
             return flow
         host, port, transport = where(uri)
+        if not _possible(host, transport):
+            return None
         targets = self._resolver.cached(host, port, transport, uri.secure)
         if not targets or len(targets) > 1:
             return None
@@ -47,7 +53,8 @@ class Egress:
         if flow is not None and flow.transport == b"UDP" and not _is_name(host):
             if len(self._udp_flows) >= _CACHE_LIMIT:
                 self._udp_flows.clear()
-            self._udp_flows[uri.raw] = flow
+            if len(uri.raw) <= _CACHED_SIZE:
+                self._udp_flows[uri.raw] = flow
         return flow
 
     def fits(self, request: Request, flow: Flow) -> bool:
@@ -66,6 +73,8 @@ class Egress:
             ResolutionError: there is none.
         """
         host, port, transport = where(uri)
+        if not _possible(host, transport):
+            raise ResolutionError("no such host or transport")
         found = await self._resolver.resolve(host, port, transport, uri.secure)
         if self._small(request):
             return list(found)
@@ -89,6 +98,11 @@ def where(uri: SipUri) -> tuple[str, int | None, bytes | None]:
     if uri.secure and name in (b"TCP", b"WS"):
         name = b"TLS" if name == b"TCP" else b"WSS"
     return uri.params.get("maddr") or uri.host, uri.port, name
+
+
+def _possible(host: str, transport: bytes | None) -> bool:
+    """Whether there can be such a place; a `maddr` may be any text."""
+    return len(host) <= _LONGEST_HOST and (transport is None or transport in DEFAULT_PORTS)
 
 
 def _is_name(host: str) -> bool:

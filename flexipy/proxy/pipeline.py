@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from flexipy.proxy.events import EventState, RequestEvent, ResponseEvent
+from flexipy.proxy.events import FINISHED, SUSPENDED, RequestEvent, ResponseEvent
 from flexipy.proxy.module import Module, overrides
 from flexipy.sip.errors import SipError
 
@@ -110,15 +110,15 @@ class Pipeline:
     def _module_failed(self, event: RequestEvent) -> None:
         self.agent.counters["module_failures"] += 1
         logger.exception("%s: a module failed on %r", event.request.call_id, event.request)
-        if event.state != EventState.FINISHED:
+        if event.state != FINISHED:
             event.reply(500)
 
     def _suspend(self, event: RequestEvent, waiting: Awaitable[None]) -> None:
-        event.state = EventState.SUSPENDED
-        if event.branch is None:
+        event.state = SUSPENDED
+        if event.branch is None and event.request.method != b"ACK":  # to an ACK there is no answer that would end it
             event.server_transaction()  # retransmissions are absorbed while it waits
         if inspect.iscoroutine(waiting):
-            future: asyncio.Future[None] = self.agent.spawn(waiting)
+            future: asyncio.Future[None] = self.agent.spawn(waiting, self._leave_to_resume)
         else:
             future = asyncio.ensure_future(waiting)
 
@@ -127,12 +127,21 @@ class Pipeline:
 
         future.add_done_callback(resume)
 
+    @staticmethod
+    def _leave_to_resume(error: BaseException) -> None:
+        """How a module's waiting failed is `_resume`'s to tell."""
+
     def _resume(self, event: RequestEvent, done: asyncio.Future[None]) -> None:
         event.now = self.agent.clock()
         error = None if done.cancelled() else done.exception()
-        if event.state != EventState.SUSPENDED:
+        if event.state != SUSPENDED:
+            if error is not None and not isinstance(error, SipError):  # it had answered before it failed
+                self.agent.counters["module_failures"] += 1
+                logger.error("%s: a module failed after its answer", event.request.call_id, exc_info=error)
             return
-        if done.cancelled():
+        if event.branch is None and event.transaction is not None and event.transaction.answered:
+            event.state = FINISHED  # the caller gave up meanwhile
+        elif done.cancelled():
             event.reply(503)
         elif isinstance(error, SipError):
             event.reply(error.status, error.phrase)

@@ -40,6 +40,7 @@ _FEATURE_TAGS: Final = frozenset(
     )
 )
 _SHARED_LIMIT: Final = 4096
+_SHARED_SIZE: Final = 512
 _REG_ID_LIMIT: Final = 2**31  # RFC 5626 section 4.2: reg-id is 1 to 2**31 - 1
 
 _shared: dict[bytes, bytes] = {}
@@ -49,6 +50,8 @@ def shared(value: bytes) -> bytes:
     """One object for equal values: thousands of devices send the same User-Agent."""
     found = _shared.get(value)
     if found is None:
+        if len(value) > _SHARED_SIZE:
+            return value
         if len(_shared) >= _SHARED_LIMIT:
             _shared.clear()
         _shared[value] = found = value

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LONGEST: Final = 65535
+_BARE: Final = str.maketrans("", "", '<>"')
 _PATIENCE: Final = 5.0  # seconds for a command to arrive
 
 
@@ -169,8 +170,8 @@ class Commands:
 
     async def _registrar_delete(self, words: list[str]) -> object:
         _expect(words, 2, "REGISTRAR_DELETE sip:user@domain unique-id")
-        key = _aor(words[0])
-        result = self._registrar.delete(key, words[1].strip("<>"))
+        key, record = await self._record(words[0])
+        result = self._registrar.delete(key, _unique_id(record, words[1]))
         if not (await result if isinstance(result, Awaitable) else result):
             raise ControlError(f"no contact '{words[1]}' in {key}")
         return await self._after(key)
@@ -179,9 +180,9 @@ class Commands:
         usage = "REGISTRAR_UPSERT sip:user@domain sip:contact@host seconds [unique-id]"
         if len(words) not in (3, 4) or not words[2].isdigit():
             raise ControlError(f"usage: {usage}")
-        key = _aor(words[0])
+        key, record = await self._record(words[0])
         contact = SipUri.parse(encode(words[1].strip("<>")))
-        unique_id = words[3].strip("<>") if len(words) == 4 else None
+        unique_id = _unique_id(record, words[3]) if len(words) == 4 else None
         result = self._registrar.upsert(key, contact, int(words[2]), time.time(), unique_id)
         if isinstance(result, Awaitable):
             await result
@@ -274,6 +275,15 @@ def _expect(words: list[str], count: int, usage: str) -> None:
 def _aor(text: str) -> str:
     text = text.strip("<>")
     return SipUri.parse(encode(text)).aor if text.lower().startswith(("sip:", "sips:")) else text
+
+
+def _unique_id(record: Record | None, text: str) -> str:
+    """The id of the binding that is meant, angle brackets and quotes given or not; the text itself for a new one."""
+    known = [] if record is None else [binding.unique_id for binding in record.bindings]
+    if text in known:
+        return text
+    meant = text.translate(_BARE)
+    return next((unique_id for unique_id in known if unique_id.translate(_BARE) == meant), text.strip('"'))
 
 
 def _binding_facts(binding: Binding, now: float) -> dict[str, object]:

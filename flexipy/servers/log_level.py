@@ -1,23 +1,25 @@
-"""How much is logged: `[global] log-level`, which can be changed while a server runs."""
+"""The log level, at the start and whenever the configuration changes."""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING
 
-from flexipy.config.config import Config
+if TYPE_CHECKING:
+    from flexipy.config.config import Config
 
-_LEVELS: Final = {
+_LEVELS = {
     "debug": logging.DEBUG,
     "message": logging.INFO,
+    "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
 
 
-def apply_log_level(config: Config) -> None:
-    """Make the configured level effective."""
-    level = _LEVELS[config.section("global").string("log-level")]
+def set_log_level(config: Config) -> None:
+    """Log what `log-level` asks for."""
+    level = _LEVELS.get(config.section("global").string("log-level"), logging.ERROR)
     logging.getLogger().setLevel(level)
     # Whatever the level, an operator sees where the server listens.
     logging.getLogger("flexipy.transport.transports").setLevel(min(level, logging.INFO))

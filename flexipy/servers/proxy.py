@@ -18,8 +18,9 @@ from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.servers.control import ControlSocket
+from flexipy.servers.descriptors import connection_limits, raise_limit
 from flexipy.servers.discovery import module_classes
-from flexipy.servers.log_level import apply_log_level
+from flexipy.servers.log_level import set_log_level
 from flexipy.transport.errors import TransportError
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
@@ -88,12 +89,18 @@ class ProxyServer:
     def _transport_options(self) -> TransportOptions:
         values = self.config.section("global")
         nat = self.config.section("module::NatHelper")
+        wanted = values.integer("max-connections")
+        descriptors = raise_limit()
+        incoming, opened = connection_limits(wanted, descriptors)
+        if incoming < wanted:
+            logger.warning("max-connections: only %d are possible with %d file descriptors", incoming, descriptors)
         options = TransportOptions(
             idle_timeout=values.seconds("idle-timeout"),
             keepalive_interval=values.seconds("keepalive-interval"),
             udp_mtu=values.integer("udp-mtu"),
             max_message_size=values.integer("max-message-size"),
-            max_connections=values.integer("max-connections"),
+            max_connections=incoming,
+            max_opened=opened,
             max_connections_per_ip=values.integer("max-connections-per-ip"),
             tls_certificates_file=self._file(values.string("tls-certificates-file")),
             tls_certificates_private_key=self._file(values.string("tls-certificates-private-key")),
@@ -227,7 +234,7 @@ class ProxyServer:
                 else:
                     problems.append(f"[{section.name}] {parameter.name} takes effect at the next start")
         self._renew_filters()
-        apply_log_level(self.config)
+        set_log_level(self.config)
         return problems
 
     def _renew_filters(self) -> None:
@@ -241,7 +248,7 @@ class ProxyServer:
             What is wrong, a line each.
         """
         self._renew_filters()
-        apply_log_level(self.config)
+        set_log_level(self.config)
         problems: list[str] = []
         for module in self.modules:
             if section.lower() == f"module::{module.name}".lower():

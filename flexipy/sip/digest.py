@@ -90,7 +90,7 @@ def compute_response(
         ha2 = function(encode(f"{method}:{uri}")).hexdigest()
         if len(_ha2_cache) >= _HA2_LIMIT:
             _ha2_cache.clear()
-        if len(uri) <= 256:
+        if len(uri) + len(method) <= 256:
             _ha2_cache[key] = ha2
     if qop:
         return function(encode(f"{ha1}:{nonce}:{nc}:{cnonce}:{qop}:{ha2}")).hexdigest()

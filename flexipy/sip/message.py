@@ -431,6 +431,10 @@ def parse(data: bytes) -> Request | Response:
     if not end:
         raise ParseError("no empty line after the headers")
     lines = head.split(_CRLF)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends:
+        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
+        raise ParseError("a stray CR or LF in the headers")
     if b"\r\n " in head or b"\r\n\t" in head:
         lines = _join_folded(lines)
     start = lines.pop(0)
@@ -454,6 +458,10 @@ def parse(data: bytes) -> Request | Response:
                 body = body[:length]
             elif length > len(body):
                 fault = "body shorter than Content-Length"
+    else:
+        # Optional in a datagram only, and it may leave by a stream (RFC 3261 sections 16.6 step 10, 20.14).
+        lines.append(b"Content-Length: %d" % len(body))
+        names.append(H.CONTENT_LENGTH)
     message = _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
     if fault:
         message.length_fault = fault

@@ -14,6 +14,9 @@ from typing import Final
 TICK: Final = 0.05  # seconds; how coarse the shell may be in calling `fire`
 
 
+_SWEEP_LEAST: Final = 4096  # entries of one duration from which on cancelled ones are swept out
+
+
 class Timed:
     """Something that timers run for.
 
@@ -37,10 +40,11 @@ class Timers:
         wake: called when the first timer is set on an idle object, so that the shell starts to tick.
     """
 
-    __slots__ = ("_queues", "idle", "wake")
+    __slots__ = ("_queues", "_sweep_at", "idle", "wake")
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
         self._queues: dict[float, deque[tuple[float, Timed, int, int]]] = {}
+        self._sweep_at: dict[float, int] = {}
         self.idle = True
         self.wake = wake
 
@@ -50,10 +54,19 @@ class Timers:
         if queue is None:
             queue = self._queues[duration] = deque()
         queue.append((now + duration, owner, owner.epoch, kind))
+        if len(queue) >= _SWEEP_LEAST and len(queue) >= self._sweep_at.get(duration, _SWEEP_LEAST):
+            self._sweep(duration, queue)
         if self.idle:
             self.idle = False
             if self.wake is not None:
                 self.wake()
+
+    def _sweep(self, duration: float, queue: deque[tuple[float, Timed, int, int]]) -> None:
+        """Drop what was cancelled, which would keep its owner alive until its time came: a week for a message."""
+        living = [entry for entry in queue if entry[1].epoch == entry[2]]
+        queue.clear()
+        queue.extend(living)
+        self._sweep_at[duration] = max(_SWEEP_LEAST, 2 * len(living))
 
     def fire(self, now: float) -> None:
         """Run what has lapsed. An owner may set new timers from within."""
@@ -68,6 +81,7 @@ class Timers:
             self.idle = not any(self._queues.values())
             if self.idle and len(self._queues) > 64:
                 self._queues.clear()
+                self._sweep_at.clear()
 
     def next_deadline(self) -> float | None:
         """When the earliest entry, cancelled or not, lapses; None with no entries."""

@@ -16,6 +16,7 @@ _UNRESERVED: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 _USER: Final = _UNRESERVED | frozenset("&=+$,;?/%")
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 _SCHEME_MARKS: Final = str.maketrans("", "", "+-.")
+_LONGEST_HOST: Final = 255  # RFC 1035 section 2.3.4
 _CACHE_LIMIT: Final = 20000
 # RFC 3261 section 19.1.4: parameters that make two URIs differ when only one of them carries it.
 _TELLING: Final = ("user", "ttl", "method", "maddr", "transport")
@@ -269,7 +270,7 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     else:
         host, colon, port = text.partition(":")
         host = host.lower()
-        if not host or not _HOST.issuperset(host):
+        if not host or len(host) > _LONGEST_HOST or not _HOST.issuperset(host):
             raise UriError("bad host name")
         rest = colon + port
     if not rest:

@@ -68,7 +68,14 @@ def _check_cseq(request: Request) -> None:
 def check_response(response: Message) -> bool:
     """Whether a response has what matching and forwarding need."""
     names = response.names
-    return H.VIA in names and H.CSEQ in names and H.CALL_ID in names and not response.length_fault
+    return (
+        H.VIA in names
+        and H.CSEQ in names
+        and H.CALL_ID in names
+        and H.TO in names
+        and H.FROM in names
+        and not response.length_fault
+    )
 
 
 def check_thoroughly(request: Request) -> None:

@@ -27,10 +27,10 @@ def normalize_ip(text: str) -> str | None:
         text = text[1:-1]
     if ":" not in text:
         # inet_aton would also take "1" or "1.2"; those are not what a URI means by an address
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a zero byte, or no ASCII
             return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
         return None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
     return None
 

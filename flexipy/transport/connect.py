@@ -59,6 +59,9 @@ class Connector:
         secure = target.transport == b"TLS"
         flow = StreamFlow(self._table, target.transport, listener, outgoing=True, tls_name=target.tls_name)
         options = self._table.context.options
+        if not self._table.admit_outgoing(target.ip):
+            raise FlowError(f"no connection to {target}: too many are open")
+        flow.admitted_ip = target.ip
         try:
             tls = self._client_context(listener.spec if listener else None) if secure else None
             async with asyncio.timeout(options.connect_timeout or None):
@@ -71,14 +74,18 @@ class Connector:
                     local_addr=_source(listener),
                 )
         except (OSError, ValueError) as error:  # ValueError: a name that cannot stand in a certificate
-            flow.abort()
+            self._give_up(flow)
             raise FlowError(f"no connection to {target}: {error or type(error).__name__}") from error
         except asyncio.CancelledError:
-            flow.abort()
+            self._give_up(flow)
             raise
         if flow.closed:
             raise FlowError(f"no connection to {target}: closed at once")
         return flow
+
+    def _give_up(self, flow: StreamFlow) -> None:
+        self._table.release(flow)
+        flow.abort()
 
     async def close(self) -> None:
         """Give up the connections under way."""

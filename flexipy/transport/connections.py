@@ -16,12 +16,15 @@ _Key = tuple[bytes, str, int]
 class ConnectionTable:
     """The stream flows of one `Transports`."""
 
-    __slots__ = ("_by_id", "_by_remote", "_empty", "_per_ip", "admitted", "context")
+    __slots__ = ("_by_id", "_by_remote", "_empty", "_opened_per_ip", "_per_ip", "admitted", "context", "opened")
 
     def __init__(self, context: TransportContext) -> None:
         self.context = context
         self.admitted = 0
         """Incoming connections, those still in a TLS handshake included."""
+        self.opened = 0
+        """Outgoing connections, those on their way included."""
+        self._opened_per_ip: dict[str, int] = {}
         self._by_id: dict[int, StreamFlow] = {}
         self._by_remote: dict[_Key, list[StreamFlow]] = {}
         self._per_ip: dict[str, int] = {}
@@ -35,13 +38,24 @@ class ConnectionTable:
 
     def admit(self, ip: str) -> bool:
         """Count an incoming connection from `ip`, or refuse it (and count that)."""
-        options = self.context.options
-        count = self._per_ip.get(ip, 0)
-        if 0 < options.max_connections <= self.admitted or 0 < options.max_connections_per_ip <= count:
+        if not self._count(self._per_ip, ip, self.admitted, self.context.options.max_connections):
+            return False
+        self.admitted += 1
+        return True
+
+    def admit_outgoing(self, ip: str) -> bool:
+        """Count a connection that we want to open to `ip`, or refuse it: strangers' requests may ask for any number."""
+        if not self._count(self._opened_per_ip, ip, self.opened, self.context.options.max_opened):
+            return False
+        self.opened += 1
+        return True
+
+    def _count(self, per_ip: dict[str, int], ip: str, total: int, limit: int) -> bool:
+        count = per_ip.get(ip, 0)
+        if 0 < limit <= total or 0 < self.context.options.max_connections_per_ip <= count:
             self.context.counters.connections_refused += 1
             return False
-        self._per_ip[ip] = count + 1
-        self.admitted += 1
+        per_ip[ip] = count + 1
         return True
 
     def release(self, flow: StreamFlow) -> None:
@@ -49,10 +63,15 @@ class ConnectionTable:
         ip, flow.admitted_ip = flow.admitted_ip, ""
         if not ip:
             return
-        self.admitted -= 1
-        self._per_ip[ip] -= 1
-        if self._per_ip[ip] == 0:
-            del self._per_ip[ip]
+        if flow.outgoing:
+            self.opened -= 1
+            per_ip = self._opened_per_ip
+        else:
+            self.admitted -= 1
+            per_ip = self._per_ip
+        per_ip[ip] -= 1
+        if per_ip[ip] == 0:
+            del per_ip[ip]
 
     # -- membership --------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ __all__ = ["Resolver", "Target"]
 _log = logging.getLogger(__name__)
 
 _CACHE_LIMIT = 4096
+_FAILED_LIMIT = 4096
 _FAILED_FOR = 30.0
 """Seconds for which a target that failed is tried last."""
 _SHORTEST_TTL = 1.0
@@ -147,9 +148,11 @@ class Resolver:
 
     def mark_failed(self, target: Target, seconds: float = _FAILED_FOR) -> None:
         """Put a target that did not work at the end of the lists for a while (RFC 3263 section 4.3)."""
-        now = time.monotonic()
-        self._failed = {known: until for known, until in self._failed.items() if until > now}
-        self._failed[target] = now + seconds
+        failed = self._failed
+        failed.pop(target, None)
+        if len(failed) >= _FAILED_LIMIT:
+            del failed[next(iter(failed))]
+        failed[target] = time.monotonic() + seconds
 
     def mark_working(self, target: Target) -> None:
         """A target that had failed has answered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +17,10 @@ from tests.harness.server import DOMAIN, Server, password_of
 from tests.harness.tone import is_tone, write_tone
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_LOADED = ("g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
+_LOADED = ("stdio", "g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
+_HALF_A_SECOND = 25  # packets
 _ports = itertools.count()
 
 
@@ -35,6 +37,8 @@ class Baresip:
         account: further account parameters, such as `answermode=auto`.
         password: another than the right one.
         domain: of the account.
+        max_calls: with that many calls it is busy.
+        friend: whom its texts go to.
 
     Attributes:
         events: of calls, as baresip tells them.
@@ -51,6 +55,8 @@ class Baresip:
         account: str = "",
         password: str | None = None,
         domain: str = DOMAIN,
+        max_calls: int = 4,
+        friend: str = "",
     ) -> None:
         need("baresip")
         self.user = user
@@ -65,6 +71,8 @@ class Baresip:
         self._transport = transport
         self._host = host
         self._account = account
+        self._max_calls = max_calls
+        self._friend = friend
         self._password = password_of(user) if password is None else password
         self._control_port = _free_port()
         self._reader: asyncio.Task[None] | None = None
@@ -89,7 +97,7 @@ class Baresip:
             "auplay_srate 8000",
             "ausrc_channels 1",
             "auplay_channels 1",
-            "call_max_calls 8",
+            f"call_max_calls {self._max_calls}",
             f"module_path {_MODULES}",
             *(f"module {name}.so" for name in _LOADED),
             "module_tmp account.so",
@@ -103,7 +111,8 @@ class Baresip:
             f";regint=600;audio_codecs=pcma;dtmfmode=rtpevent"
         )
         (self.directory / "accounts").write_text(account + (f";{self._account}" if self._account else "") + "\n")
-        (self.directory / "contacts").write_text("")
+        contact = f'"Friend" <{self._friend}>\n' if self._friend else ""
+        (self.directory / "contacts").write_text(contact)
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -144,8 +153,12 @@ class Baresip:
             await asyncio.to_thread(self.program.stop)
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        await self.registered()
+        try:
+            await self.start()
+            await self.registered()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -182,6 +195,14 @@ class Baresip:
         """Wait for an event of a kind such as CALL_INCOMING; each counts once."""
         return await self.events.take(lambda event: event["type"] == kind, kind, timeout)
 
+    def has_been(self, kind: str) -> bool:
+        """Whether there was such an event at all."""
+        return self.events.any(lambda event: event["type"] == kind)
+
+    def forget(self, kind: str) -> None:
+        """Pass over the events of that kind up to now."""
+        self.events.drop(lambda event: event["type"] == kind)
+
     async def incoming(self) -> dict[str, Any]:
         """Wait until it rings."""
         return await self.event("CALL_INCOMING")
@@ -193,6 +214,17 @@ class Baresip:
     async def closed(self) -> str:
         """Wait until the call is over; why, in baresip's words."""
         return str((await self.event("CALL_CLOSED")).get("param", ""))
+
+    async def text(self, text: str) -> None:
+        """Send a text to the friend."""
+        await self.command("contact_next")
+        await self.command("message", text)
+
+    async def gets_text(self) -> tuple[str, str]:
+        """Wait for a text; from whom it is, and what it says."""
+        assert self.program is not None
+        found = await self.program.prints(r'(sip:\S+): "(.*)"$')
+        return found[1], found[2]
 
     def recordings(self) -> list[Path]:
         """What it heard, a file for each stream, the newest last."""
@@ -206,6 +238,21 @@ class Baresip:
             return any(is_tone(path, frequency) for path in self.recordings())
 
         await until(there, f"{self.user} hears {frequency} Hz")
+
+    async def receives_audio(self) -> None:
+        """Wait until more RTP comes in than has up to now.
+
+        For calls that were on hold: baresip does not go on with its recording after that.
+        """
+        wanted = await self._packets() + _HALF_A_SECOND
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while await self._packets() < wanted:
+            assert asyncio.get_running_loop().time() < deadline, f"no audio for {self.user}"
+            await asyncio.sleep(0.05)
+
+    async def _packets(self) -> int:
+        found = re.search(r"rcvd=(\d+)", await self.command("audio_debug"))
+        return int(found[1]) if found else 0
 
 
 def _free_port() -> int:

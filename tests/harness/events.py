@@ -71,6 +71,11 @@ class Events(Generic[T]):
             self._forget(future)
             raise AssertionError(self._in_vain(what, timeout)) from None
 
+    def drop(self, fits: Callable[[T], bool]) -> None:
+        """Pass over those up to now that fit."""
+        with self._lock:
+            self._waiting = [event for event in self._waiting if not fits(event)]
+
     def any(self, fits: Callable[[T], bool]) -> bool:
         """Whether such an event came at all, taken or not."""
         with self._lock:

@@ -158,7 +158,7 @@ class FakeTransports:
 
     def connect(self, target: Target) -> asyncio.Future[Flow]:
         future: asyncio.Future[Flow] = asyncio.get_running_loop().create_future()
-        if (target.ip, target.port) in self.unreachable:
+        if target.transport not in (b"UDP", b"TCP", b"TLS") or (target.ip, target.port) in self.unreachable:
             future.set_exception(FlowError("refused"))
         else:
             future.set_result(self.flow(target.transport, target.ip, target.port))

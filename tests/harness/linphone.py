@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.events import PATIENCE, Events, until
+from tests.harness.linphone_settings import write_settings
 from tests.harness.programs import Program, need
 from tests.harness.server import DOMAIN, Server, password_of
 from tests.harness.tone import write_tone
@@ -67,74 +68,27 @@ class Linphone:
         self._writer: asyncio.StreamWriter | None = None
         self.program: Program | None = None
 
-    def _write_files(self) -> None:
-        # Without this folder it finds "no listening point".
-        (self.directory / ".local/share/linphone").mkdir(parents=True)
-        write_tone(self.directory / "tone.wav", self.tone)
-        version6 = ":" in self._host
-        # Its TLS compares names only, never addresses, with the certificate.
-        host = "localhost" if self._transport == "tls" and not version6 else self._host
-        bracketed = f"[{host}]" if ":" in host else host
-        proxy = f"sip:{bracketed}:{self._server.port(self._transport, self._host)};transport={self._transport}"
-        sections = {
-            "sip": {
-                "sip_port": -1,
-                "sip_tcp_port": -1,
-                "sip_tls_port": -1,
-                "default_proxy": 0,
-                "guess_hostname": 0,
-                "contact": f"<sip:{self.user}@{bracketed}>",
-                "use_ipv6": int(version6),
-                "bind_address": self._host,
-                "register_only_when_network_is_up": 0,
-                "auto_net_state_mon": 0,
-                "verify_server_certs": 1,
-                "verify_server_cn": 1,
-                "root_ca": self._server.authority.file,
-                "media_encryption": "none",
-            },
-            "net": {"mtu": 1300, "firewall_policy": 0},
-            "rtp": {"bind_address": self._host, "audio_rtp_port": "30000-39999"},
-            "sound": {"echocancellation": 0},
-            "video": {"capture": 0, "display": 0, "automatically_initiate": 0, "automatically_accept": 0},
-            "misc": {"uuid": str(uuid.uuid4()), "history_max_size": 0},
-            "proxy_0": {
-                "reg_proxy": f"<{proxy}>",
-                "reg_route": f"<{proxy};lr>",
-                "reg_identity": f"<{self.uri}>",
-                "reg_expires": 600,
-                "reg_sendregister": 1,
-                "publish": 0,
-                "avpf": 0,
-            },
-            "auth_info_0": {
-                "username": self.user,
-                "passwd": self._password,
-                "realm": DOMAIN,
-                "domain": DOMAIN,
-                "algorithm": "MD5",
-            },
-        }
-        text = "".join(
-            f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())
-            for section, values in sections.items()
-        )
-        (self.directory / "rc").write_text(text)
-
     # --- life --------------------------------------------------------------------------------------------
 
     async def start(self) -> Self:
         """Start it and open its control connection; it registers by itself meanwhile."""
-        self._write_files()
+        write_settings(self._server, self.directory, self.user, self._password, self._transport, self._host)
+        write_tone(self.directory / "tone.wav", self.tone)
         command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
         command += ["--auto-answer"] if self._auto_answer else []
         log = self.directory / "log"
         self.program = Program(f"linphone-{self.user}", command, self.directory, {"HOME": str(self.directory)}, log)
-        path = Path("/tmp") / self._pipe
-        await until(path.exists, f"the control socket of {self.user}'s linphone")
-        self._reader, self._writer = await asyncio.open_unix_connection(str(path))
+        self._reader, self._writer = await self._connect()
         self._poller = asyncio.create_task(self._poll())
         return self
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await asyncio.open_unix_connection(f"/tmp/{self._pipe}")
+                except OSError:  # not there yet, or nobody listens on it yet
+                    await asyncio.sleep(_POLL)
 
     async def _poll(self) -> None:
         while True:
@@ -167,8 +121,12 @@ class Linphone:
         (Path("/tmp") / self._pipe).unlink(missing_ok=True)
 
     async def __aenter__(self) -> Self:
-        await self.start()
-        await self.registered()
+        try:
+            await self.start()
+            await self.registered()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

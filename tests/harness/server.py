@@ -28,7 +28,9 @@ _PYTHON = (sys.executable, "-X", "faulthandler", "-m")
 _TRANSPORTS = {
     ("udp", "127.0.0.1"): "sip:127.0.0.1:{port};transport=udp",
     ("tcp", "127.0.0.1"): "sip:127.0.0.1:{port};transport=tcp",
-    ("tls", "127.0.0.1"): "sips:localhost:{port};maddr=127.0.0.1",
+    ("tls", "127.0.0.1"): "sips:127.0.0.1:{port}",
+    # For clients that compare only names with a certificate; others would ask the DNS for this one.
+    ("tls", "localhost"): "sips:localhost:{port};maddr=127.0.0.1",
     ("ws", "127.0.0.1"): "sip:127.0.0.1:{port};transport=ws",
     ("wss", "127.0.0.1"): "sips:localhost:{port};maddr=127.0.0.1;transport=wss",
     ("udp", "::1"): "sip:[::1]:{port};transport=udp",
@@ -37,7 +39,7 @@ _TRANSPORTS = {
     ("ws", "::1"): "sip:[::1]:{port};transport=ws",
     ("wss", "::1"): "sips:[::1]:{port};transport=wss",
 }
-_LISTENING = r"listening on (\w+) (\S+):(\d+)$"
+_LISTENING = r"listening on (\w+) \S+:(\d+)$"
 _FAULT = re.compile(r"Traceback|Task exception was never retrieved|never awaited|Fatal Python error")
 
 
@@ -74,6 +76,7 @@ class Server:
         ports: the real port of each listening point; they stay the same over a restart.
         authority: signed the server's certificate.
         packages: folders with packages that are to be installed beside flexipy.
+        arguments: further ones for the command.
         configuration: the configuration file.
     """
 
@@ -93,6 +96,7 @@ class Server:
         self.passwords.write_text(password_file())
         self.ports: dict[tuple[str, str], int] = dict.fromkeys(transports, 0)
         self.packages: list[Path] = []
+        self.arguments: list[str] = []
         self._points = ""
         self.program: Program | None = None
         self._checked = 0
@@ -135,12 +139,14 @@ class Server:
         """Start it and wait until it listens everywhere."""
         self._points = " ".join(_TRANSPORTS[key].format(port=port) for key, port in self.ports.items())
         self.write_configuration()
-        command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration))
+        command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration), *self.arguments)
         self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": python_path(self.packages)})
         self._checked = 0
-        for _ in self.ports:
+        for transport, host in self.ports:
             found = self.program.prints_now(_LISTENING)
-            self.ports[found[1], found[2]] = int(found[3])
+            assert found[1] == transport, "listening points come up in the order of the configuration"
+            self.ports[transport, host] = int(found[2])
+        self.program.prints_now(r"INFO flexipy: ready$")
         return self
 
     def stop(self) -> float:

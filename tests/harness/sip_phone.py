@@ -144,6 +144,7 @@ class SipPhone:
     Attributes:
         requests: what reached it, each taken once.
         contact: its URI for others.
+        last_credentials: the Authorization that it sent last.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class SipPhone:
         self.password = password_of(user) if password is None else password
         self.uri = f"sip:{user}@{domain}"
         self.contact = ""
+        self.last_credentials = ""
         self.requests: Events[Incoming] = Events(f"requests to {user}")
         self._wire: Wire | None = None
         self._sent_by = ""
@@ -255,6 +257,7 @@ class SipPhone:
         again.set(H.CSEQ, f"CSeq: {next(self._sequence) + 1000} {method}".encode())
         name = b"Authorization" if register else b"Proxy-Authorization"
         again.append(name.lower(), name + b": " + credentials)
+        self.last_credentials = decode(credentials)
         return again
 
     def _acknowledge_failure(self, invite: Request, response: Response) -> None:

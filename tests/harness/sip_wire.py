@@ -7,10 +7,11 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 Receive = Callable[[bytes], None]
 
@@ -43,8 +44,8 @@ class UdpWire(asyncio.DatagramProtocol):
         self.closed = asyncio.Event()
         self.local = ("", 0)
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
         self.local = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -148,6 +149,6 @@ async def open_wire(transport: str, host: str, port: int, receive: Receive, auth
     if transport in ("tcp", "tls"):
         return StreamWire(receive, *await asyncio.open_connection(host, port, ssl=tls))
     bracketed = f"[{host}]" if ":" in host else host
-    connection = await connect(f"{transport}://{bracketed}:{port}/", subprotocols=["sip"], ssl=tls)
+    connection = await connect(f"{transport}://{bracketed}:{port}/", subprotocols=[Subprotocol("sip")], ssl=tls)
     assert connection.subprotocol == "sip"
     return WebSocketWire(receive, connection)

@@ -45,6 +45,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return (yield)
 
 
+def pytest_sessionfinish() -> None:
+    """Leave nothing running, however the tests ended."""
+    for program in programs.running:
+        program.stop()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the output of each program that ran into the report of a failure."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from flexipy.proxy import routing
 from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request, Response
-from flexipy.sip.transaction import ClientTransaction, State
+from flexipy.sip.transaction import ClientTransaction
 from flexipy.sip.transaction.client import cancel_for
+from flexipy.sip.transaction.states import PROCEEDING
 from flexipy.sip.uri import SipUri
 from flexipy.transport.errors import FlowError, ResolutionError
 
@@ -33,6 +35,7 @@ class Branch:
         response: the final response, kept until the context has chosen.
         transaction: the client transaction while one lives.
         cancelled: whether the context gave it up.
+        reached: whether `status` is an answer from there, not one made up here.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Branch:
         "flow",
         "flow_token",
         "priority",
+        "reached",
         "response",
         "status",
         "transaction",
@@ -63,6 +67,7 @@ class Branch:
         self.response: Response | None = None
         self.transaction: ClientTransaction | None = None
         self.cancelled = False
+        self.reached = False
         self.flow: Flow | None = None
         self._cancel_sent = False
         self._mark = b""
@@ -107,7 +112,7 @@ class Branch:
         if immediate is not None and egress.fits(event.request, immediate):
             self.transmit(immediate, now)
         else:
-            event.agent.spawn(self._send_slowly(event, uri))
+            event.agent.spawn(self._send_slowly(event, uri), self._failed_inside)
 
     async def _send_slowly(self, event: RequestEvent, uri: SipUri) -> None:
         agent = event.agent
@@ -165,8 +170,7 @@ class Branch:
             for edit in event.before_send:
                 edit(request, flow)
         data = routing.compose(request, flow, branch, came_by, event.incoming_token, token)
-        if flow.reliable and not agent.layer.uses(flow):
-            flow.add_close_listener(agent.flow_closed)
+        agent.watch(flow)
         transaction = agent.layer.create_client(branch, method, data, flow, self)
         self.transaction = transaction
         self.flow = flow
@@ -183,7 +187,7 @@ class Branch:
         if transaction is None:
             if self._targets is None and self._uri is None:
                 self.fail(487, now)
-        elif transaction.state == State.PROCEEDING:
+        elif transaction.state == PROCEEDING:
             self._send_cancel(transaction, now)
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
@@ -210,6 +214,7 @@ class Branch:
             self._next_address(now)
             return
         response.pop_first_value(H.VIA)
+        self.reached = True
         self._pass_on(response, self.flow, now)
 
     def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
@@ -232,7 +237,19 @@ class Branch:
         event = self.event
         if event is not None:
             event.agent.counters["failovers"] += 1
-            event.agent.spawn(self._try_next())
+            event.agent.spawn(self._try_next(), self._failed_inside)
+
+    def _failed_inside(self, error: BaseException) -> None:
+        """A fault on the way out: whoever waits for this branch must hear of its end."""
+        agent = self.context.agent
+        status = 500
+        if isinstance(error, SipError):  # a module could not edit what leaves
+            status = error.status
+        else:
+            agent.counters["task_failures"] += 1
+            agent.logger.error("sending on failed", exc_info=error)
+        if not self.finished:
+            self.fail(status, agent.clock())
 
     # --- answers -----------------------------------------------------------------------------------------
 
@@ -243,6 +260,7 @@ class Branch:
 
     def fail(self, status: int, now: float) -> None:
         """The branch ends without a response of its own: take it for this one."""
+        self.reached = False
         event = self.event
         request = self.context.request if event is None else event.request
         if request is None:

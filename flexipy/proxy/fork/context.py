@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from flexipy.proxy.events import EventState, RequestEvent
+from flexipy.proxy.events import FINISHED, RequestEvent
 from flexipy.proxy.fork.branch import Branch
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response
+from flexipy.sip.status import phrase_bytes
 from flexipy.sip.timers import Timed
 from flexipy.sip.transaction import ServerTransaction
 
@@ -73,6 +74,7 @@ class Relay(ResponseContext):
         """Pass the response on."""
         if response is None:
             return
+        _hide_unavailable(response)
         server = self.server
         invite = server.method == b"INVITE"
         server.respond(response, now)
@@ -113,7 +115,7 @@ class Fork(ResponseContext):
         self.key = key
         self.pending: list[Branch] = []
         self.finished_listeners: list[Callable[[], None]] = []
-        event.state = EventState.FINISHED
+        event.state = FINISHED
 
     # --- building ----------------------------------------------------------------------------------------
 
@@ -175,6 +177,7 @@ class Fork(ResponseContext):
         """Give the caller its final response."""
         if not self.done:
             self.done = True
+            _hide_unavailable(response)
             self.server.respond(response, now)
 
     def answer_with(self, status: int, now: float) -> None:
@@ -201,10 +204,17 @@ class Fork(ResponseContext):
         return best
 
     def answer_best(self, now: float, ignored: frozenset[int] = frozenset(), otherwise: int = 408) -> None:
-        """Give the caller the best of the branches' responses."""
+        """Give the caller the best of the branches' responses.
+
+        A 503 would have it avoid this server, a 430 is for proxies only (RFC 3261 section 16.7 item 6, RFC 5626
+        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now.
+        """
         best = self.best_response(ignored)
         if best is None:
             self.answer_with(otherwise, now)
+        elif best.status in (430, 503):
+            refused = any(branch.reached and branch.status == 503 for branch in self.branches)
+            self.answer_with(500 if refused else 480, now)
         else:
             self.answer(best, now)
 
@@ -220,6 +230,14 @@ class Fork(ResponseContext):
             if not (branch.status < 300 and self.server.method == b"INVITE"):
                 branch.release()  # the winner's request is still asked when its 200 is repeated
             branch.response = None
+
+
+def _hide_unavailable(response: Response) -> None:
+    """One target that is out of service does not mean that this proxy is (RFC 3261 section 16.7 item 6)."""
+    if response.status == 503:
+        response.status = 500
+        response.reason = phrase_bytes(500)
+        response.remove(H.RETRY_AFTER)
 
 
 # Among the 4xx those that tell the caller what to do better (RFC 3261 section 16.7 item 6).

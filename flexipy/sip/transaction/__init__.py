@@ -3,7 +3,7 @@
 from flexipy.sip.transaction.client import ClientTransaction, ClientUser
 from flexipy.sip.transaction.layer import TransactionLayer
 from flexipy.sip.transaction.server import ServerTransaction, ServerUser
-from flexipy.sip.transaction.states import Durations, Outlet, State
+from flexipy.sip.transaction.states import Durations, Outlet
 
 __all__ = [
     "ClientTransaction",
@@ -12,6 +12,5 @@ __all__ = [
     "Outlet",
     "ServerTransaction",
     "ServerUser",
-    "State",
     "TransactionLayer",
 ]

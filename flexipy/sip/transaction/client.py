@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response, parse
 from flexipy.sip.timers import Timed
-from flexipy.sip.transaction.states import LINGER, RETRANSMIT, TIMEOUT, Outlet, State
+from flexipy.sip.transaction.states import (
+    ACCEPTED,
+    COMPLETED,
+    LINGER,
+    PROCEEDING,
+    RETRANSMIT,
+    TERMINATED,
+    TIMEOUT,
+    TRYING,
+    Outlet,
+)
 
 if TYPE_CHECKING:
     from flexipy.sip.transaction.layer import TransactionLayer
@@ -34,7 +44,7 @@ class ClientTransaction(Timed):
         method: its method.
         data: the request's bytes, kept for retransmission, ACK and CANCEL.
         flow: where it was sent.
-        state: see `State`.
+        state: see `states.py`.
         user: gets the responses; None once it let go.
     """
 
@@ -56,7 +66,7 @@ class ClientTransaction(Timed):
         self.data = data
         self.flow = flow
         self.user = user
-        self.state = State.TRYING
+        self.state = TRYING
         self.ack: bytes | None = None
         self._interval = 0.0
 
@@ -88,28 +98,30 @@ class ClientTransaction(Timed):
         status = response.status
         state = self.state
         if status < 200:
-            if state <= State.PROCEEDING:
-                if state == State.TRYING:
-                    self.state = State.PROCEEDING
+            if state <= PROCEEDING:
+                if state == TRYING:
+                    self.state = PROCEEDING
                     self.epoch += 1  # A and B end; how long it may ring is the proxy's timer C
                 self._tell(response, now)
         elif status < 300:
-            if state <= State.PROCEEDING:
-                self.state = State.ACCEPTED
+            if state <= PROCEEDING:
+                self.state = ACCEPTED
                 self.epoch += 1
+                self.data = b""  # nothing is sent again from here on
                 self.layer.timers.set(self.layer.durations.timeout, now, self, LINGER)  # timer M
                 self._tell(response, now)
-            elif state == State.ACCEPTED:
+            elif state == ACCEPTED:
                 self._tell(response, now)
-        elif state <= State.PROCEEDING:
+        elif state <= PROCEEDING:
             self._complete_invite(response, now)
-        elif state == State.COMPLETED and self.ack is not None:
+        elif state == COMPLETED and self.ack is not None:
             self.flow.send(self.ack)
 
     def _complete_invite(self, response: Response, now: float) -> None:
         self.ack = ack_for(self.data, response)
+        self.data = b""
         self.flow.send(self.ack)
-        self.state = State.COMPLETED
+        self.state = COMPLETED
         self.epoch += 1
         if not self.flow.reliable:
             self.layer.timers.set(self.layer.durations.d, now, self, LINGER)  # timer D
@@ -121,14 +133,15 @@ class ClientTransaction(Timed):
             user.on_client_response(self, response, now)
 
     def _receive_other(self, response: Response, now: float) -> None:
-        if self.state > State.PROCEEDING:
+        if self.state > PROCEEDING:
             return
         if response.status < 200:
-            self.state = State.PROCEEDING
+            self.state = PROCEEDING
             self._tell(response, now)
             return
-        self.state = State.COMPLETED
+        self.state = COMPLETED
         self.epoch += 1
+        self.data = b""
         user = self.user
         self.user = None
         if self.flow.reliable:
@@ -159,7 +172,7 @@ class ClientTransaction(Timed):
             return
         if self.method == b"INVITE":
             self._interval *= 2
-        elif self.state == State.PROCEEDING:
+        elif self.state == PROCEEDING:
             self._interval = durations.t2
         else:
             self._interval = min(self._interval * 2, durations.t2)
@@ -169,7 +182,7 @@ class ClientTransaction(Timed):
     def fail(self, now: float) -> None:
         """The flow broke: end, and tell the user when no final response had come."""
         user = self.user
-        waiting = self.state <= State.PROCEEDING
+        waiting = self.state <= PROCEEDING
         self.terminate()
         if waiting and user is not None:
             user.on_client_error(self, now)
@@ -180,7 +193,7 @@ class ClientTransaction(Timed):
 
     def terminate(self) -> None:
         """Leave the layer and let go of everything."""
-        self.state = State.TERMINATED
+        self.state = TERMINATED
         self.epoch += 1
         self.layer.forget_client(self)
         self.user = None

@@ -13,12 +13,16 @@ from flexipy.sip.transaction.server import ServerTransaction
 from flexipy.sip.transaction.states import LINGER, Durations, Outlet
 
 MAGIC: Final = b"z9hG4bK"
+_FINALS_SIZE: Final = 16 << 20  # bytes in each of two generations
 
 
 class FinalResponses(Timed):
-    """Final responses by transaction key, each kept for one to two times `duration` seconds."""
+    """Final responses by transaction key, each kept for one to two times `duration` seconds.
 
-    __slots__ = ("_duration", "_new", "_old", "_ticking", "_timers")
+    In a flood, when they would fill more than `_FINALS_SIZE` bytes, the oldest go sooner.
+    """
+
+    __slots__ = ("_duration", "_new", "_old", "_size", "_ticking", "_timers")
 
     def __init__(self, timers: Timers, duration: float) -> None:
         self.epoch = 0
@@ -26,6 +30,7 @@ class FinalResponses(Timed):
         self._duration = duration
         self._new: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
+        self._size = 0
         self._ticking = False
 
     def keep(self, key: bytes, data: bytes, now: float) -> None:
@@ -34,6 +39,12 @@ class FinalResponses(Timed):
             self._ticking = True
             self._timers.set(self._duration, now, self, LINGER)
         self._new[key] = data
+        self._size += len(key) + len(data)
+        if self._size > _FINALS_SIZE:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._old, self._new, self._size = self._new, {}, 0
 
     def get(self, key: bytes) -> bytes | None:
         """The response kept under a key."""
@@ -42,7 +53,7 @@ class FinalResponses(Timed):
 
     def on_timer(self, kind: int, now: float) -> None:
         """A generation ends."""
-        self._old, self._new = self._new, {}
+        self._turn()
         self._ticking = bool(self._old)
         if self._ticking:
             self._timers.set(self._duration, now, self, LINGER)
@@ -105,7 +116,7 @@ class TransactionLayer:
         return transaction
 
     def uses(self, flow: Outlet) -> bool:
-        """Whether a reliable flow has carried a client transaction, so that `flow_failed` will be told of its end."""
+        """Whether a reliable flow carries a client transaction, so that `flow_failed` will be told of its end."""
         return flow in self._by_flow
 
     def flow_failed(self, flow: Outlet, now: float) -> None:
@@ -142,6 +153,8 @@ class TransactionLayer:
             living = self._by_flow.get(transaction.flow)
             if living is not None:
                 living.discard(transaction)
+                if not living:
+                    del self._by_flow[transaction.flow]
 
 
 def server_key(request: Request, via: bytes, sent_by: bytes, method: bytes) -> bytes:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from flexipy.sip.message import Request, Response
 from flexipy.sip.timers import Timed
-from flexipy.sip.transaction.states import LINGER, RETRANSMIT, TIMEOUT, Outlet, State
+from flexipy.sip.transaction.states import (
+    ACCEPTED,
+    COMPLETED,
+    CONFIRMED,
+    LINGER,
+    PROCEEDING,
+    RETRANSMIT,
+    TERMINATED,
+    TIMEOUT,
+    TRYING,
+    Outlet,
+)
 
 if TYPE_CHECKING:
     from flexipy.sip.transaction.layer import TransactionLayer
@@ -30,7 +41,7 @@ class ServerTransaction(Timed):
         method: the request's method.
         request: the request, until the final response is sent; None afterwards.
         flow: where responses go.
-        state: see `State`.
+        state: see `states.py`.
         user: told about CANCEL; set by who takes the request on.
     """
 
@@ -43,7 +54,7 @@ class ServerTransaction(Timed):
         self.method = request.method
         self.request: Request | None = request
         self.flow = flow
-        self.state = State.TRYING
+        self.state = TRYING
         self.user: ServerUser | None = None
         self.to_tag = b""
         self._last: bytes | None = None
@@ -52,7 +63,7 @@ class ServerTransaction(Timed):
     @property
     def answered(self) -> bool:
         """Whether a final response went out."""
-        return self.state >= State.COMPLETED
+        return self.state >= COMPLETED
 
     def respond(self, response: Response, now: float) -> bool:
         """Send a response to the caller.
@@ -65,13 +76,13 @@ class ServerTransaction(Timed):
         """
         status = response.status
         state = self.state
-        if state >= State.COMPLETED and not (state == State.ACCEPTED and 200 <= status < 300):
+        if state >= COMPLETED and not (state == ACCEPTED and 200 <= status < 300):
             return False
         data = bytes(response)
         sent = self.flow.send(data)
         if status < 200:
             self._last = data
-            self.state = State.PROCEEDING
+            self.state = PROCEEDING
         elif self.method == b"INVITE":
             self._finish_invite(status, data, now)
         else:
@@ -84,7 +95,7 @@ class ServerTransaction(Timed):
         if self.flow.reliable:
             self.terminate()
             return
-        self.state = State.COMPLETED
+        self.state = COMPLETED
         self._last = data
         self.epoch += 1
         self.layer.timers.set(self.layer.durations.timeout, now, self, LINGER)  # timer J
@@ -92,16 +103,16 @@ class ServerTransaction(Timed):
     def _finish_invite(self, status: int, data: bytes, now: float) -> None:
         durations = self.layer.durations
         timers = self.layer.timers
-        if self.state == State.ACCEPTED:
+        if self.state == ACCEPTED:
             return
         self.epoch += 1
         if status < 300:
-            self.state = State.ACCEPTED
+            self.state = ACCEPTED
             self.request = None
             self._last = None
             timers.set(durations.timeout, now, self, LINGER)  # timer L
             return
-        self.state = State.COMPLETED
+        self.state = COMPLETED
         self.request = None
         self._last = data
         timers.set(durations.timeout, now, self, TIMEOUT)  # timer H
@@ -116,16 +127,16 @@ class ServerTransaction(Timed):
             True when it ends here; False for an ACK that must be passed on (to a 2xx).
         """
         if request.method == b"ACK":
-            if self.state == State.COMPLETED:
-                self.state = State.CONFIRMED
+            if self.state == COMPLETED:
+                self.state = CONFIRMED
                 self.epoch += 1
                 self._last = None
                 if self.flow.reliable:
                     self.terminate()
                 else:
                     self.layer.timers.set(self.layer.durations.t4, now, self, LINGER)  # timer I
-            return self.state != State.ACCEPTED
-        if self._last is not None and self.state in (State.PROCEEDING, State.COMPLETED):
+            return self.state != ACCEPTED
+        if self._last is not None and self.state in (PROCEEDING, COMPLETED):
             self.flow.send(self._last)
         return True
 
@@ -144,7 +155,7 @@ class ServerTransaction(Timed):
 
     def terminate(self) -> None:
         """Leave the layer and let go of everything."""
-        self.state = State.TERMINATED
+        self.state = TERMINATED
         self.epoch += 1
         self.layer.forget_server(self)
         self._last = None

@@ -1,0 +1,1 @@
+"""Relaying of RTP and RTCP."""

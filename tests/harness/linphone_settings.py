@@ -1,0 +1,65 @@
+"""The settings file that all linphone programs share."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from tests.harness.server import DOMAIN, Server
+
+_COMMON: dict[str, dict[str, object]] = {
+    "sip": {
+        "sip_port": -1,
+        "sip_tcp_port": -1,
+        "sip_tls_port": -1,
+        "default_proxy": 0,
+        "guess_hostname": 0,
+        "register_only_when_network_is_up": 0,
+        "auto_net_state_mon": 0,
+        "verify_server_certs": 1,
+        "verify_server_cn": 1,
+        "media_encryption": "none",
+    },
+    "net": {"mtu": 1300, "firewall_policy": 0},
+    "sound": {"echocancellation": 0},
+    "video": {"capture": 0, "display": 0, "automatically_initiate": 0, "automatically_accept": 0},
+    "proxy_0": {"reg_expires": 600, "reg_sendregister": 1, "publish": 0, "avpf": 0},
+    "auth_info_0": {"realm": DOMAIN, "domain": DOMAIN, "algorithm": "MD5"},
+}
+
+
+def write_settings(
+    server: Server, directory: Path, user: str, password: str, transport: str = "udp", host: str = "127.0.0.1"
+) -> None:
+    """Write the file `rc` for a linphone with one account, which lives in that directory."""
+    # Without this folder it finds "no listening point".
+    (directory / ".local/share/linphone").mkdir(parents=True)
+    version6 = ":" in host
+    # Its TLS compares names only, never addresses, with the certificate.
+    name = "localhost" if transport == "tls" and not version6 else host
+    bracketed = f"[{name}]" if ":" in name else name
+    proxy = server.uri(transport, name)
+    settings: dict[str, dict[str, object]] = {
+        **_COMMON,
+        "sip": {
+            **_COMMON["sip"],
+            "contact": f"<sip:{user}@{bracketed}>",
+            "use_ipv6": int(version6),
+            "bind_address": host,
+            "root_ca": server.authority.file,
+        },
+        "rtp": {"bind_address": host, "audio_rtp_port": "30000-39999"},
+        "misc": {"uuid": str(uuid.uuid4()), "history_max_size": 0},
+        "proxy_0": {
+            **_COMMON["proxy_0"],
+            "reg_proxy": f"<{proxy}>",
+            "reg_route": f"<{proxy};lr>",
+            "reg_identity": f"<sip:{user}@{DOMAIN}>",
+        },
+        "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password},
+    }
+    text = "".join(
+        f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())
+        for section, values in settings.items()
+    )
+    (directory / "rc").write_text(text)
