@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from flexipy.config.errors import ConfigError
+from flexipy.config.expression import FLAGS, compile_filter
 from flexipy.proxy.api import Module, ModuleContext, ModuleError, RequestEvent, boolean, enum, string, string_list
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
@@ -16,21 +19,28 @@ from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
+if TYPE_CHECKING:
+    from flexipy.config.expression import Filter
+
 
 @dataclass(frozen=True, slots=True)
 class StaticRoute:
-    """One line of the routes file: requests to a domain go to a next hop.
+    """One line of the routes file: requests to a domain, or that fit a condition, go to a next hop.
 
     Attributes:
         pattern: a domain, `*.domain` for those below it, or `*`.
         next_hop: where to; None leaves the request URI in charge.
+        condition: a filter expression in the place of a domain; None for none.
     """
 
     pattern: str
     next_hop: SipUri | None
+    condition: Filter | None = None
 
-    def matches(self, host: str) -> bool:
+    def matches(self, event: RequestEvent, host: str) -> bool:
         """Whether a request for this host takes the route."""
+        if self.condition is not None:
+            return self.condition(event)
         if self.pattern == "*":
             return True
         if self.pattern.startswith("*."):
@@ -39,27 +49,48 @@ class StaticRoute:
 
 
 def parse_routes(text: str, filename: str) -> tuple[list[StaticRoute], list[str]]:
-    """Read a routes file: a line each, `<sip:next-hop> domain`, `#` for comments; later lines don't override earlier.
+    """Read a routes file: `<sip:next-hop> domain` or `<sip:next-hop> filter expression`; the first that fits counts.
+
+    `#` begins a comment. A line that begins with a space or tab goes on with the one before.
 
     Returns:
         The routes of the good lines, and a line for each mistake.
     """
     routes: list[StaticRoute] = []
     problems: list[str] = []
+    for number, line in _joined(text):
+        target, _, wanted = line.partition(" ")
+        where = f"{filename}:{number}"
+        if not wanted:
+            problems.append(f"{where}: expected '<sip:next-hop> domain-or-condition', found '{line[:60]}'")
+            continue
+        try:
+            routes.append(_route(target, wanted))
+        except (SipError, ConfigError) as error:
+            problems.append(f"{where}: {error} in '{line[:60]}'")
+    return routes, problems
+
+
+def _joined(text: str) -> list[tuple[int, str]]:
+    """Number and text of each line, its continuations put behind it, comments and superfluous space taken off."""
+    lines: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
+        words = " ".join(line.partition("#")[0].split())
         if not words:
             continue
-        where = f"{filename}:{number}"
-        if len(words) != 2:
-            problems.append(f"{where}: expected '<sip:next-hop> domain', found '{line.strip()[:60]}'")
-            continue
-        target, pattern = words
-        try:
-            routes.append(StaticRoute(_pattern(pattern), _next_hop(target)))
-        except SipError as error:
-            problems.append(f"{where}: {error} in '{line.strip()[:60]}'")
-    return routes, problems
+        if line[:1] in (" ", "\t") and lines:
+            first, before = lines[-1]
+            lines[-1] = (first, f"{before} {words}")
+        else:
+            lines.append((number, words))
+    return lines
+
+
+def _route(target: str, wanted: str) -> StaticRoute:
+    next_hop = _next_hop(target)
+    if " " in wanted or "(" in wanted or wanted.lstrip("!") in (*FLAGS, "true", "false"):
+        return StaticRoute("", next_hop, compile_filter(wanted))
+    return StaticRoute(_pattern(wanted), next_hop)
 
 
 def _pattern(text: str) -> str:
@@ -88,7 +119,8 @@ class Forward(Module):
             "routes-config-path",
             "",
             "A file with a route on each line, `<sip:next-hop> domain`: requests for the domain (`*.domain` for those "
-            "below it, `*` for all) go to the next hop.",
+            "below it, `*` for all) go to the next hop. In the place of the domain a filter expression may stand, as "
+            "in `<sip:192.0.2.7> request.method == 'MESSAGE'`. The first line that fits counts.",
             aliases=("route", "routes"),
         ),
         boolean("add-path", "true", "Put a Path header on REGISTER requests that are sent on (RFC 3327)."),
@@ -150,11 +182,12 @@ class Forward(Module):
         if H.ROUTE in names or event.route_token or not (self._routes or self._default_transport):
             event.forward()
             return
-        event.forward(self._static_next_hop(request.uri))
+        event.forward(self._static_next_hop(event))
 
-    def _static_next_hop(self, uri: SipUri) -> SipUri:
+    def _static_next_hop(self, event: RequestEvent) -> SipUri:
+        uri = event.request.uri
         for route in self._routes:
-            if route.matches(uri.host):
+            if route.matches(event, uri.host):
                 return route.next_hop or uri
         if self._default_transport and "transport" not in uri.params and not uri.secure:
             return uri.with_params(transport=self._default_transport)

@@ -334,6 +334,12 @@ class Agent:
             return event.flow.at_port(event.reply_port)
         return event.flow
 
+    def watch(self, flow: Flow) -> None:
+        """Before a client transaction begins on a flow: see to it that a connection's end becomes the transaction's."""
+        if flow.reliable and not self.layer.uses(flow):
+            flow.remove_close_listener(self.flow_closed)
+            flow.add_close_listener(self.flow_closed)
+
     def flow_closed(self, flow: Flow) -> None:
         """A connection that carries requests of ours is gone."""
         self.layer.flow_failed(flow, self.clock())

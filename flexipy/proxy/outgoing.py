@@ -90,6 +90,7 @@ async def _send_on(agent: Agent, request: Request, flow: Flow) -> Response | int
     branch = routing.new_branch(b"00000000")
     data = routing.compose(request, flow, branch, None, b"", b"")
     answer = _Answer()
+    agent.watch(flow)
     transaction = agent.layer.create_client(branch, request.method, data, flow, answer)
     if not transaction.start(agent.clock()):
         return 503

@@ -5,8 +5,9 @@ Pure functions on messages; `Agent` and `Branch` call them.
 
 from __future__ import annotations
 
+import os
 import secrets
-from random import getrandbits
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from flexipy.sip import names as H
@@ -141,7 +142,18 @@ def loop_mark(received_uri: bytes, request: Request) -> bytes:
 
 def new_branch(mark: bytes) -> bytes:
     """A branch parameter of our own: magic cookie, this process, 64 random bits, the loop mark."""
-    return b"%b%016x.%b" % (_BRANCH_PREFIX, getrandbits(64), mark)
+    return b"%b%b.%b" % (_BRANCH_PREFIX, _unforeseeable(), mark)
+
+
+def _random_words() -> Iterator[bytes]:
+    # Who saw many branches must not know the next: responses are matched by nothing else.
+    while True:
+        block = os.urandom(4096).hex().encode()
+        for start in range(0, len(block), 16):
+            yield block[start : start + 16]
+
+
+_unforeseeable: Final = _random_words().__next__
 
 
 def passed_here_before(request: Request, mark: bytes) -> bool:

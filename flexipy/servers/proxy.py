@@ -18,6 +18,7 @@ from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.servers.control import ControlSocket
+from flexipy.servers.descriptors import connection_limits, raise_limit
 from flexipy.servers.discovery import module_classes
 from flexipy.servers.log_level import set_log_level
 from flexipy.transport.errors import TransportError
@@ -88,12 +89,18 @@ class ProxyServer:
     def _transport_options(self) -> TransportOptions:
         values = self.config.section("global")
         nat = self.config.section("module::NatHelper")
+        wanted = values.integer("max-connections")
+        descriptors = raise_limit()
+        incoming, opened = connection_limits(wanted, descriptors)
+        if incoming < wanted:
+            logger.warning("max-connections: only %d are possible with %d file descriptors", incoming, descriptors)
         options = TransportOptions(
             idle_timeout=values.seconds("idle-timeout"),
             keepalive_interval=values.seconds("keepalive-interval"),
             udp_mtu=values.integer("udp-mtu"),
             max_message_size=values.integer("max-message-size"),
-            max_connections=values.integer("max-connections"),
+            max_connections=incoming,
+            max_opened=opened,
             max_connections_per_ip=values.integer("max-connections-per-ip"),
             tls_certificates_file=self._file(values.string("tls-certificates-file")),
             tls_certificates_private_key=self._file(values.string("tls-certificates-private-key")),
@@ -110,7 +117,8 @@ class ProxyServer:
 
     def _token_file(self, name: str) -> str:
         path = Path(self._file(name)) if name else None
-        if path is not None and (path.exists() or path.parent.is_dir()):
+        # The folder may be there and be another server's: Flexisip's, on a machine that had it before.
+        if path is not None and os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
             return str(path)
         return str(self.state_directory / "flow-token-hash-key")
 

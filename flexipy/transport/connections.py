@@ -38,22 +38,21 @@ class ConnectionTable:
 
     def admit(self, ip: str) -> bool:
         """Count an incoming connection from `ip`, or refuse it (and count that)."""
-        if not self._count(self._per_ip, ip, self.admitted):
+        if not self._count(self._per_ip, ip, self.admitted, self.context.options.max_connections):
             return False
         self.admitted += 1
         return True
 
     def admit_outgoing(self, ip: str) -> bool:
         """Count a connection that we want to open to `ip`, or refuse it: strangers' requests may ask for any number."""
-        if not self._count(self._opened_per_ip, ip, self.opened):
+        if not self._count(self._opened_per_ip, ip, self.opened, self.context.options.max_opened):
             return False
         self.opened += 1
         return True
 
-    def _count(self, per_ip: dict[str, int], ip: str, total: int) -> bool:
-        options = self.context.options
+    def _count(self, per_ip: dict[str, int], ip: str, total: int, limit: int) -> bool:
         count = per_ip.get(ip, 0)
-        if 0 < options.max_connections <= total or 0 < options.max_connections_per_ip <= count:
+        if 0 < limit <= total or 0 < self.context.options.max_connections_per_ip <= count:
             self.context.counters.connections_refused += 1
             return False
         per_ip[ip] = count + 1

@@ -21,6 +21,8 @@ class TransportOptions:
     max_header_size: int = 65536
     max_connections: int = 20000
     max_connections_per_ip: int = 2000
+    max_opened: int = 4096
+    """Connections that we open to others, for requests that ask for it."""
     send_queue_limit: int = 1 << 20
     """Bytes queued toward one peer, above which `Flow.send` returns False."""
     udp_backlog_limit: int = 4 << 20

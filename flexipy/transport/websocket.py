@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _SUBPROTOCOL = Subprotocol("sip")
 _GOING_AWAY = 1001
+_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # The package logs what peers do wrong with tracebacks; we count it and say it in one line.
 _quiet = logging.getLogger(f"{__name__}.protocol")
@@ -59,7 +60,9 @@ class WsFlow(StreamFlow):
                 self._take_frame(event, now)
             if self.closed:
                 return
-        self._set_partial(not events or self._message is not None, bool(events), now)
+        # Neither a fragment nor a ping completes a message.
+        whole = any(isinstance(event, Frame) and event.fin and event.opcode in _DATA for event in events)
+        self._set_partial(not events or self._message is not None, whole, now)
         answered = self._flush()
         if protocol.handshake_exc is not None:
             self._refuse_upgrade(answered)

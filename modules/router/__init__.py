@@ -30,6 +30,7 @@ from flexipy.sip.message import Request
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, unescape
 
+from .breadth import MAX_BREADTH, limit_breadth
 from .late import LateDevices
 from .parameters import PARAMETERS
 from .pending import PendingMessages
@@ -207,7 +208,15 @@ class Router(Module):
             self._route_ack(event, destinations)
         elif not destinations and not self._may_wait(event, uri):
             self._unreachable(event, uri)
-        elif method == b"INVITE":
+        elif len(destinations) > 1 or MAX_BREADTH in event.request.names:
+            limit_breadth(event.request, len(destinations))
+            self._fork(event, uri, destinations)
+        else:
+            self._fork(event, uri, destinations)
+
+    def _fork(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
+        method = event.request.method
+        if method == b"INVITE":
             self._fork_call(event, uri, destinations)
         elif method == b"MESSAGE":
             self._fork_message(event, uri, destinations)

@@ -170,8 +170,7 @@ class Branch:
             for edit in event.before_send:
                 edit(request, flow)
         data = routing.compose(request, flow, branch, came_by, event.incoming_token, token)
-        if flow.reliable and not agent.layer.uses(flow):
-            flow.add_close_listener(agent.flow_closed)
+        agent.watch(flow)
         transaction = agent.layer.create_client(branch, method, data, flow, self)
         self.transaction = transaction
         self.flow = flow

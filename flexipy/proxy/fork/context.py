@@ -12,6 +12,7 @@ from flexipy.proxy.events import FINISHED, RequestEvent
 from flexipy.proxy.fork.branch import Branch
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response
+from flexipy.sip.status import phrase_bytes
 from flexipy.sip.timers import Timed
 from flexipy.sip.transaction import ServerTransaction
 
@@ -73,6 +74,7 @@ class Relay(ResponseContext):
         """Pass the response on."""
         if response is None:
             return
+        _hide_unavailable(response)
         server = self.server
         invite = server.method == b"INVITE"
         server.respond(response, now)
@@ -175,6 +177,7 @@ class Fork(ResponseContext):
         """Give the caller its final response."""
         if not self.done:
             self.done = True
+            _hide_unavailable(response)
             self.server.respond(response, now)
 
     def answer_with(self, status: int, now: float) -> None:
@@ -227,6 +230,14 @@ class Fork(ResponseContext):
             if not (branch.status < 300 and self.server.method == b"INVITE"):
                 branch.release()  # the winner's request is still asked when its 200 is repeated
             branch.response = None
+
+
+def _hide_unavailable(response: Response) -> None:
+    """One target that is out of service does not mean that this proxy is (RFC 3261 section 16.7 item 6)."""
+    if response.status == 503:
+        response.status = 500
+        response.reason = phrase_bytes(500)
+        response.remove(H.RETRY_AFTER)
 
 
 # Among the 4xx those that tell the caller what to do better (RFC 3261 section 16.7 item 6).

@@ -116,7 +116,7 @@ class TransactionLayer:
         return transaction
 
     def uses(self, flow: Outlet) -> bool:
-        """Whether a reliable flow has carried a client transaction, so that `flow_failed` will be told of its end."""
+        """Whether a reliable flow carries a client transaction, so that `flow_failed` will be told of its end."""
         return flow in self._by_flow
 
     def flow_failed(self, flow: Outlet, now: float) -> None:
@@ -153,6 +153,8 @@ class TransactionLayer:
             living = self._by_flow.get(transaction.flow)
             if living is not None:
                 living.discard(transaction)
+                if not living:
+                    del self._by_flow[transaction.flow]
 
 
 def server_key(request: Request, via: bytes, sent_by: bytes, method: bytes) -> bytes:

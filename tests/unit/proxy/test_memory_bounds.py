@@ -180,7 +180,7 @@ async def test_connections_that_we_open_are_limited() -> None:
     servers = [await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) for _ in range(12)]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     specs = parse_transport("sip:127.0.0.1:0;transport=tcp")
-    transports = Transports(specs, TransportOptions(max_connections=5), lambda *_: None, Resolver({}))
+    transports = Transports(specs, TransportOptions(max_opened=5), lambda *_: None, Resolver({}))
     await transports.start()
     try:
         targets = [Target(b"TCP", "127.0.0.1", port, "") for port in ports]

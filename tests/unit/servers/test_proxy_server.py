@@ -56,3 +56,16 @@ def test_the_shipped_configuration_offers_md5_alone() -> None:
     """baresip 1.0 gives up at a first challenge that names an algorithm it does not know."""
     config, _ = read(ROOT / "conf" / "flexisip.conf", full_schema())
     assert config.section("module::Authentication").strings("available-algorithms") == ["MD5"]
+
+
+async def test_flow_tokens_leave_a_folder_alone_that_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    server = server_with(tmp_path, f"[module::NatHelper]\nflow-token-path={tmp_path}/key\n")
+    assert server.transports.options.flow_token_path == str(tmp_path / "var" / "flow-token-hash-key")
+
+
+async def test_flow_tokens_take_the_file_that_is_named(tmp_path: Path) -> None:
+    server = server_with(tmp_path, f"[module::NatHelper]\nflow-token-path={tmp_path}/key\n")
+    assert server.transports.options.flow_token_path == str(tmp_path / "key")

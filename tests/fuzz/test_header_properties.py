@@ -1,0 +1,180 @@
+"""Properties of URIs, typed headers, parameters and digest headers, whatever is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flexipy.sip.digest import (
+    Authorization,
+    Challenge,
+    NonceSource,
+    answer,
+    compute_ha1,
+    parse_authorization,
+    parse_challenge,
+    verify,
+)
+from flexipy.sip.errors import SipError
+from flexipy.sip.headers import (
+    Credentials,
+    CSeq,
+    MediaType,
+    NameAddr,
+    Via,
+    address_uri,
+    parse_seconds,
+    parse_tokens,
+    replace_uri,
+)
+from flexipy.sip.params import (
+    decode,
+    encode,
+    find_param,
+    parse_params,
+    quote,
+    split_quoted,
+    split_values,
+    unquote,
+)
+from flexipy.sip.uri import SipUri, TelUri, scheme_of, unescape
+from tests.fuzz.strategies import host, inline, raw_value, text, token, uri
+
+READERS: tuple[Callable[[bytes], object], ...] = (
+    SipUri.parse,
+    TelUri.parse,
+    scheme_of,
+    NameAddr.parse,
+    NameAddr.parse_all,
+    Via.parse,
+    CSeq.parse,
+    MediaType.parse,
+    Credentials.parse,
+    parse_seconds,
+    parse_tokens,
+    parse_params,
+    split_values,
+    address_uri,
+    parse_authorization,
+    parse_challenge,
+    lambda raw: split_quoted(raw, 0x3B),
+    lambda raw: find_param(raw, b"branch"),
+    lambda raw: unescape(decode(raw)),
+    lambda raw: parse_authorization(b"Digest " + raw),
+    lambda raw: parse_challenge(b"Digest " + raw),
+    lambda raw: Via.parse(b"SIP/2.0/UDP " + raw),
+    lambda raw: SipUri.parse(b"sip:" + raw),
+    lambda raw: NameAddr.parse(b"<sip:" + raw),
+    lambda raw: TelUri.parse(b"tel:+1" + raw),
+)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=range(len(READERS)))
+@given(raw=raw_value)
+def test_anything_is_read_or_is_a_sip_error(reader: Callable[[bytes], object], raw: bytes) -> None:
+    with contextlib.suppress(SipError):
+        reader(raw)
+
+
+@given(st.binary(max_size=50))
+def test_bytes_survive_as_text(raw: bytes) -> None:
+    assert encode(decode(raw)) == raw
+
+
+@given(uri)
+def test_a_good_uri_keeps_its_bytes_and_equals_what_it_composes(raw: bytes) -> None:
+    found = SipUri.parse(raw)
+    assert found.raw == raw
+    composed = SipUri(found.scheme, found.user, found.host, found.port, found.params, found.headers, found.password)
+    assert SipUri.parse(composed.raw).matches(found)
+    assert found.matches(found)
+    assert found.with_params(zz="1").without_params(frozenset(("zz",))).matches(found)
+
+
+@given(st.one_of(uri, raw_value.map(b"sip:".__add__)))
+def test_what_is_read_can_be_composed_and_read_again(raw: bytes) -> None:
+    try:
+        found = SipUri.parse(raw)
+    except SipError:
+        return
+    assert found.raw == raw
+    composed = found.with_params(**{"zz": "\x00 \r\n%;=é"})
+    again = SipUri.parse(composed.raw)
+    assert (again.user, again.host, again.port, again.params) == (found.user, found.host, found.port, composed.params)
+    assert b"\r" not in composed.raw
+    assert b"\n" not in composed.raw
+
+
+@given(uri, uri)
+def test_equality_of_uris_does_not_depend_on_the_side(one: bytes, other: bytes) -> None:
+    assert SipUri.parse(one).matches(SipUri.parse(other)) == SipUri.parse(other).matches(SipUri.parse(one))
+
+
+params = st.dictionaries(
+    st.text("abcdef-", min_size=1, max_size=5), st.one_of(st.none(), text.map(str.strip).filter(bool)), max_size=4
+)
+
+
+@given(uri, text.map(str.strip), params)
+def test_an_address_is_written_as_it_is_read(raw: bytes, display: str, values: dict[str, str | None]) -> None:
+    address = NameAddr(raw, display, values)
+    again = NameAddr.parse(bytes(address))
+    assert (again.uri_raw, again.display, again.params) == (raw, display, values)
+
+
+@given(uri, text, uri)
+def test_another_uri_in_an_address_changes_only_that(raw: bytes, display: str, other: bytes) -> None:
+    value = encode(quote(display)) + b" <" + raw + b'>;x="a;b"'
+    assert replace_uri(value, raw, other) == encode(quote(display)) + b" <" + other + b'>;x="a;b"'
+
+
+@given(text)
+def test_a_quoted_text_is_unquoted(value: str) -> None:
+    assert unquote(quote(value)) == value
+    assert parse_params(encode(f"a={quote(value)};b"))["a"] == value
+
+
+@given(
+    st.lists(st.builds(lambda name, raw: encode(quote(name)) + b" <" + raw + b">", text, uri), min_size=1, max_size=4)
+)
+def test_values_of_one_line_are_taken_apart(values: list[bytes]) -> None:
+    assert split_values(b" , ".join(values)) == values
+
+
+@given(host, st.one_of(st.none(), st.integers(0, 65535)), token)
+def test_a_via_is_read_as_it_is_written(name: str, port: int | None, branch: bytes) -> None:
+    sent_by = name if port is None else f"{name}:{port}"
+    via = Via.parse(f"SIP/2.0/UDP {sent_by};branch=".encode() + branch)
+    assert (via.host, via.port, via.branch) == (name.strip("[]"), port, decode(branch))
+
+
+@given(st.text(min_size=0, max_size=20).filter(lambda name: "\r" not in name and "\n" not in name), text, inline)
+def test_credentials_are_read_as_they_are_written(user: str, realm: str, nonce: bytes) -> None:
+    with contextlib.suppress(UnicodeEncodeError):
+        user.encode()
+        challenge = parse_challenge(bytes(Challenge(realm, decode(nonce))))
+        assert (challenge.realm, challenge.nonce) == (realm, decode(nonce))
+        ha1 = compute_ha1("MD5", user, realm, "secret")
+        credentials = parse_authorization(answer(challenge, user, ha1, "INVITE", "sip:a@b", "c"))
+        assert (credentials.username, credentials.realm) == (user, realm)
+        assert verify(credentials, ha1, "INVITE")
+        assert not verify(credentials, ha1, "BYE")
+
+
+@given(st.lists(text, min_size=10, max_size=10))
+def test_made_up_credentials_are_refused_without_an_error(fields: list[str]) -> None:
+    credentials = Authorization(*fields)
+    assert verify(credentials, "0" * 32, "REGISTER") is False
+    assert isinstance(credentials.nonce_count, int)
+
+
+@given(st.one_of(st.text(max_size=40), st.text("ABCabc-_", min_size=32, max_size=32)), st.integers(-2, 2**32))
+def test_no_made_up_nonce_is_taken(nonce: str, count: int) -> None:
+    source = NonceSource(b"x" * 32)
+    assert source.validate(nonce, 1000.0).value == "forged"
+    assert source.use(nonce, count, 1000.0).value == "forged"
+    assert len(source) == 0
