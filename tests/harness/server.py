@@ -136,17 +136,26 @@ class Server:
     # --- life --------------------------------------------------------------------------------------------
 
     def start(self) -> Server:
-        """Start it and wait until it listens everywhere."""
+        """Start it and wait until it is ready."""
+        return self.launch().wait_ready()
+
+    def launch(self) -> Server:
+        """Start it."""
         self._points = " ".join(_TRANSPORTS[key].format(port=port) for key, port in self.ports.items())
         self.write_configuration()
         command = (*_PYTHON, "flexipy.cli.main", "--server", "proxy", "-c", str(self.configuration), *self.arguments)
         self.program = Program("flexipy", command, self.directory, {"PYTHONPATH": python_path(self.packages)})
         self._checked = 0
+        return self
+
+    def wait_ready(self) -> Server:
+        """Wait until it listens everywhere."""
+        program = self._running()
         for transport, host in self.ports:
-            found = self.program.prints_now(_LISTENING)
+            found = program.prints_now(_LISTENING)
             assert found[1] == transport, "listening points come up in the order of the configuration"
             self.ports[transport, host] = int(found[2])
-        self.program.prints_now(r"INFO flexipy: ready$")
+        program.prints_now(r"INFO flexipy: ready$")
         return self
 
     def stop(self) -> float:

@@ -147,6 +147,16 @@ def test_a_port_in_use_is_a_clear_message(small: Server) -> None:
     assert "Traceback" not in text
 
 
+def test_a_hangup_while_it_starts_does_not_end_it(small: Server) -> None:
+    small.stop()
+    small.launch()
+    assert small.program is not None
+    small.program.prints_now("listening on udp")
+    small.program.process.send_signal(signal.SIGHUP)
+    small.program.prints_now("INFO flexipy: reloaded")
+    assert small.program.alive
+
+
 async def test_a_good_reload_takes_effect_at_once(small: Server) -> None:
     async with SipPhone(small, "alice") as alice, SipPhone(small, "grace") as grace, SipPhone(small, "bob") as bob:
         await alice.register()
