@@ -36,4 +36,9 @@ def neighbours(config: Config, agent: Agent) -> list[Neighbour]:
 
         software = agent.options.server_header
         found.append(StunServer(values.strings("bind-address"), values.integer("port"), software, agent.counters))
+    values = config.section("mdns-register")
+    if values.boolean("enabled"):
+        from flexipy.servers.mdns import Announcer
+
+        found.append(Announcer(values, lambda: agent.transports.listeners))
     return found

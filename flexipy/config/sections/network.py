@@ -45,15 +45,18 @@ MDNS_REGISTER = Section(
     "mdns-register",
     "Announce the server in the local network by multicast DNS, so that phones find it without a DNS server.",
     (
-        boolean("enabled", "false", "Announce the server.", implemented=False),
+        boolean("enabled", "false", "Announce the server. Needs the Python package zeroconf: `flexipy[mdns]`."),
         integer_range(
             "mdns-priority",
             "0",
             "Of several servers the one with the lowest number is asked first. A range draws one at random.",
-            implemented=False,
+            minimum=0,
+            maximum=65535,
         ),
-        integer("mdns-weight", "100", "Share of the traffic among servers of equal priority.", implemented=False),
-        duration("mdns-ttl", "3600", "How long others may remember the announcement.", unit="ms", implemented=False),
+        integer(
+            "mdns-weight", "100", "Share of the traffic among servers of equal priority.", minimum=0, maximum=65535
+        ),
+        duration("mdns-ttl", "3600", "How long others may remember the announcement."),
     ),
 )
 
