@@ -276,7 +276,7 @@ class RegistrarModule(Module):
     def _refreshed(self, event: RequestEvent) -> bool:
         """Whether the request said what its device's last one said, and has been answered."""
         request = event.request
-        if request.names.count(H.CONTACT) != 1:
+        if request.names.count(H.CONTACT) != 1 or request.names.count(H.SUPPORTED) > 1:
             return False
         aor = _address_of_record(request)
         call_id = request.call_id
@@ -311,6 +311,8 @@ class RegistrarModule(Module):
                     contacts.append(NameAddr.parse(unfold(raw)))
         value = dict(zip(names, request.lines, strict=True)).get
         supported = value(H.SUPPORTED, b"")
+        if names.count(H.SUPPORTED) > 1:
+            supported = b",".join(request.get_all(H.SUPPORTED))
         expires = value(H.EXPIRES)
         cseq = value(H.CSEQ, b"").partition(b":")[2].strip().partition(b" ")[0]
         return Registration(
