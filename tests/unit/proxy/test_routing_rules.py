@@ -79,6 +79,10 @@ async def test_our_via_stands_on_top_and_comes_off_again(make_proxy: Any) -> Non
         ("SIP/2.0/UDP 10.0.0.1:5060;RPORT;x=1", ["received=203.0.113.5", "rport=5060", "x=1"]),
         ("SIP/2.0/UDP phone.test", ["received=203.0.113.5"]),
         ("SIP/2.0/UDP 10.0.0.1:5060;received=192.0.2.99;rport=7", ["received=203.0.113.5", "rport=5060"]),
+        ("SIP/2.0/UDP 10.0.0.1:5060;received=192.0.2.99;rport", ["received=203.0.113.5", "rport=5060"]),
+        ("SIP/2.0/UDP 10.0.0.1:5060;rport;received=192.0.2.99", ["received=203.0.113.5", "rport=5060"]),
+        ("SIP/2.0/UDP 10.0.0.1:5060;received=192.0.2.99", ["received=203.0.113.5"]),
+        ("SIP/2.0/UDP 203.0.113.5:5060;received=192.0.2.99", []),
     ],
 )
 async def test_the_real_source_is_noted(make_proxy: Any, via: str, stamps: list[str]) -> None:
