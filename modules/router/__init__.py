@@ -37,6 +37,7 @@ from .pending import PendingMessages
 from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
+_MOST_TARGETS: Final = 256  # one request must not become thousands
 # A message of these types is worthless once it is late.
 _NOT_KEPT: Final = (b"im-iscomposing+xml", b"imdn+xml")
 
@@ -183,7 +184,10 @@ class Router(Module):
 
     async def _route_to_many(self, event: RequestEvent) -> None:
         found: dict[str, Destination] = {}
-        for raw in event.request.get_all(_X_TARGET_URIS):
+        targets = event.request.get_all(_X_TARGET_URIS)
+        if len(targets) > _MOST_TARGETS:
+            raise SipError("Max-Breadth Exceeded", 440)
+        for raw in targets:
             uri = NameAddr.parse(raw).uri
             if not self._domains.manages(uri.host):
                 found.setdefault(str(uri), Destination(str(uri), uri))
