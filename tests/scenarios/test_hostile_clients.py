@@ -336,6 +336,24 @@ async def test_fragments_without_end_are_cut_off(attack: Connect) -> None:
     await endless
 
 
+# --- the control socket --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "\x00", "'", "NOTHING", "x" * 60_000, "REGISTRAR_GET", "REGISTRAR_GET sip:", "CONFIG_SET global/x", "UNBAN x"],
+)
+def test_nonsense_on_the_control_socket_is_an_error(server: Server, command: str) -> None:
+    assert server.cli(command).startswith("Error: ")
+
+
+def test_the_control_socket_and_the_secrets_are_for_their_owner_alone(server: Server) -> None:
+    assert (server.directory / "control").stat().st_mode & 0o077 == 0
+    secrets = [path for path in (server.directory / "state").iterdir() if "secret" in path.name or "key" in path.name]
+    assert secrets
+    assert [path.name for path in secrets if path.stat().st_mode & 0o077] == []
+
+
 # --- slow readers --------------------------------------------------------------------------------------------
 
 
