@@ -39,6 +39,8 @@ from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
 _MOST_TARGETS: Final = 256  # one request must not become thousands
+# Nobody is asked for a password with these, so that they must not reach many.
+_WITHOUT_PASSWORD: Final = frozenset((b"ACK", b"BYE"))
 # A message of these types is worthless once it is late.
 _NOT_KEPT: Final = (b"im-iscomposing+xml", b"imdn+xml")
 
@@ -170,7 +172,7 @@ class Router(Module):
             return None
         if self._names_a_place(uri):
             return None
-        if _X_TARGET_URIS in names:
+        if _X_TARGET_URIS in names and method not in _WITHOUT_PASSWORD:
             return self._route_to_many(event)
         found = self._targets.find(uri, time.time(), method == b"MESSAGE")
         if isinstance(found, list):
