@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flexipy.sip.message import Request, parse
-from flexipy.sip.transaction import State
 from flexipy.sip.transaction.client import ack_for, cancel_for
+from flexipy.sip.transaction.states import ACCEPTED, PROCEEDING
 from tests.unit.sip.transaction_stage import Stage, make_request
 
 UDP, TCP = False, True
@@ -51,7 +51,7 @@ def test_a_provisional_response_ends_the_repeating_of_an_invite_and_its_time_out
     stage.passes(100)
     assert stage.kinds == ["INVITE"]
     assert stage.user.told == ["180", "183"]
-    assert client.state == State.PROCEEDING
+    assert client.state == PROCEEDING
 
 
 def test_a_provisional_response_to_another_request_slows_the_repeating_to_t2() -> None:
@@ -92,7 +92,7 @@ def test_every_2xx_is_passed_on_until_timer_m_and_none_is_acknowledged() -> None
     client.receive(stage.response(486), stage.now)  # after a 2xx only others of its kind count
     client.receive(stage.response(180), stage.now)
     assert (stage.user.told, stage.kinds) == (["200", "200"], ["INVITE"])
-    assert client.state == State.ACCEPTED
+    assert client.state == ACCEPTED
     stage.passes(2)
     assert stage.open == 0
 

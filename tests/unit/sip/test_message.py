@@ -38,7 +38,7 @@ def test_a_request_goes_out_as_it_came() -> None:
 
 
 def test_a_response_goes_out_as_it_came() -> None:
-    data = b"SIP/2.0 299 \xe2\x98\x83 well\r\nv:x\r\nUnknown : y\r\n\r\n\x00\r\nbody"
+    data = b"SIP/2.0 299 \xe2\x98\x83 well\r\nv:x\r\nUnknown : y\r\nl:7\r\n\r\n\x00\r\nbody"
     found = parse(data)
     assert isinstance(found, Response)
     assert (found.status, found.body, bytes(found)) == (299, b"\x00\r\nbody", data)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flexipy.sip.message import Request
-from flexipy.sip.transaction import State
 from flexipy.sip.transaction.layer import server_key
+from flexipy.sip.transaction.states import CONFIRMED
 from tests.unit.sip.transaction_stage import Stage, make_request
 
 UDP, TCP = False, True
@@ -46,7 +46,7 @@ def test_an_ack_ends_the_repeating_and_later_ones_are_absorbed_until_timer_i() -
     server.respond(stage.response(486), stage.now)
     assert server.receive(ack(stage), stage.now)
     assert server.receive(ack(stage), stage.now)
-    assert server.state == State.CONFIRMED
+    assert server.state == CONFIRMED
     stage.passes(4.9)
     assert (stage.kinds, stage.open) == (["486"], 1)
     stage.passes(0.3)
