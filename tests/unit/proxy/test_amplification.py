@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from flexipy.modules.forward import Forward
+from tests.harness.fake_network import request
 from tests.unit.proxy.house import DOMAIN, open_house
 
 TARGETS = ", ".join(f"<sip:victim@192.0.2.{number}>" for number in range(100, 150))
@@ -52,3 +55,29 @@ async def test_an_ack_reaches_one_device_only(make_proxy: Any) -> None:
     house.calls(method="ACK")
     assert sum(len(phone.methods) for phone in phones) == 1
     assert house.caller.sent == []
+
+
+async def test_acks_do_not_keep_us_busy_with_names(make_proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    async def never(resolver: object, question: object) -> None:
+        asked.append(question)
+        await asyncio.get_running_loop().create_future()
+
+    house = await open_house(make_proxy)
+    monkeypatch.setattr("flexipy.transport.resolver.Resolver._search", never)
+    for number in range(2000):
+        house.caller.sends(request("ACK", f"sip:x@host{number}.test"))
+    await house.proxy.settle()
+    assert 0 < len(asked) <= 512
+    assert house.proxy.counters["acks_dropped"] == 2000 - len(asked)
+
+
+async def test_an_ack_goes_to_the_next_address_when_one_cannot_be_reached(make_proxy: Any) -> None:
+    proxy = await make_proxy([Forward], hosts={"server.test": ["192.0.2.1", "192.0.2.2"]})
+    proxy.network.unreachable |= {("192.0.2.1", 5060)}
+    for _ in range(600):
+        proxy.client().sends(request("ACK", "sip:x@server.test;transport=tcp"))
+        await proxy.settle()
+    assert len(proxy.client("192.0.2.2", transport=b"TCP").requests) == 600
+    assert "acks_dropped" not in proxy.counters
