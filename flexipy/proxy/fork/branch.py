@@ -41,6 +41,7 @@ class Branch:
     __slots__ = (
         "_cancel_reason",
         "_cancel_sent",
+        "_held",
         "_mark",
         "_targets",
         "_uri",
@@ -70,6 +71,7 @@ class Branch:
         self.reached = False
         self.flow: Flow | None = None
         self._cancel_sent = False
+        self._held: list[ResponseEvent] = []
         self._mark = b""
         self._cancel_reason: bytes | None = None
         self._targets: list[Target] | None = None
@@ -271,15 +273,27 @@ class Branch:
         self._pass_on(Response.to_request(request, status, "", tag), None, now)
 
     def _pass_on(self, response: Response, flow: Flow | None, now: float) -> None:
-        status = response.status
-        first_final = status >= 200 and self.status < 200
-        self.status = status
-        context = self.context
-        agent = context.agent
-        agent.pipeline.run_response(ResponseEvent(agent, response, flow, self, now))
+        agent = self.context.agent
+        event = ResponseEvent(agent, response, flow, self, now)
+        if self._held:
+            self._held.append(event)  # responses of one branch keep their order
+        elif agent.pipeline.run_response(event):
+            self._deliver(response, now)
+        else:
+            self._held = [event]
+
+    def resume(self, event: ResponseEvent) -> None:
+        """A module lets a response go that it held; those that came after it follow."""
+        run = self.context.agent.pipeline.run_response
+        while self._held and run(self._held[0]):
+            self._deliver(self._held.pop(0).response, event.now)
+
+    def _deliver(self, response: Response, now: float) -> None:
+        first_final = response.status >= 200 and self.status < 200
+        self.status = response.status
         if first_final:
             self.response = response
-        context.on_branch_response(self, response, now)
+        self.context.on_branch_response(self, response, now)
 
     def release(self) -> None:
         """Let go of the request and the response; the context is done with this branch."""

@@ -103,16 +103,18 @@ class Fork(ResponseContext):
         clock_skew: unused by callers; see subclasses.
 
     Attributes:
+        added: how many targets it was ever given.
         finished_listeners: called once when the fork is over, for who watches the registrar on its behalf.
         key: the registrar's key of the address forked to.
     """
 
-    __slots__ = ("event", "finished_listeners", "key", "pending")
+    __slots__ = ("added", "event", "finished_listeners", "key", "pending")
 
     def __init__(self, event: RequestEvent, key: str = "") -> None:
         super().__init__(event)
         self.event: RequestEvent | None = event
         self.key = key
+        self.added = 0
         self.pending: list[Branch] = []
         self.finished_listeners: list[Callable[[], None]] = []
         event.state = FINISHED
@@ -131,6 +133,7 @@ class Fork(ResponseContext):
         event = self.event
         if event is None or self.done:
             return None
+        self.added += 1
         branch = Branch(self, uid, priority)
         branch.flow_token = flow_token
         branch.event = event.for_branch(branch, request)
