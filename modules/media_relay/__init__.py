@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from flexipy.media.relay import MediaRelay, RelayedCall, RelayError, RelayOptions
-
 from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side, tag_of
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
@@ -101,7 +100,7 @@ class MediaRelayModule(Module):
         values = context.values
         mark = values.string("nortpproxy")
         self._mark = b"" if mark == "disable" else mark.encode()
-        first, last = values.integer_range("sdp-port-range")
+        first, last = values.range("sdp-port-range")
         options = RelayOptions(
             first,
             last,
@@ -126,7 +125,7 @@ class MediaRelayModule(Module):
 
     async def start(self) -> None:
         """Start the clock."""
-        self.context.every(1.0, self._every_second)
+        self.context.every(1.0, self.sweep)
         if self._force_public:
             for listener in self.context.transports.listeners:
                 await self._look_up(listener.spec.host)
@@ -147,7 +146,8 @@ class MediaRelayModule(Module):
             return
         self._public[name] = str(found[0][4][0])
 
-    def _every_second(self) -> None:
+    def sweep(self) -> None:
+        """What is due each second: calls without media, and those that nobody took."""
         self._relay.tick(time.monotonic())
         for call in list(self._calls.by_transaction.values()):
             if call.winner is None and not call.branches and call.server.answered:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from flexipy.media.relay import Leg, RelayedCall
-
 from flexipy.proxy.api import RequestEvent
 from flexipy.sip import names as H
 from flexipy.sip.message import Message

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from flexipy.media.relay import Expected, Leg
-
 from flexipy.sip.sdp import Candidate, Media, Sdp, is_address
 
 _UNSPECIFIED: Final = ("0.0.0.0", "::")

@@ -35,6 +35,7 @@ class Branch:
         response: the final response, kept until the context has chosen.
         transaction: the client transaction while one lives.
         cancelled: whether the context gave it up.
+        overloaded: whether this server itself lacks what the request needs, which its caller may know.
         reached: whether `status` is an answer from there, not one made up here.
     """
 
@@ -50,6 +51,7 @@ class Branch:
         "event",
         "flow",
         "flow_token",
+        "overloaded",
         "priority",
         "reached",
         "response",
@@ -69,6 +71,7 @@ class Branch:
         self.transaction: ClientTransaction | None = None
         self.cancelled = False
         self.reached = False
+        self.overloaded = False
         self.flow: Flow | None = None
         self._cancel_sent = False
         self._held: list[ResponseEvent] = []
@@ -247,6 +250,7 @@ class Branch:
         status = 500
         if isinstance(error, SipError):  # a module could not edit what leaves
             status = error.status
+            self.overloaded = status == 503
         else:
             agent.counters["task_failures"] += 1
             agent.logger.error("sending on failed", exc_info=error)
@@ -258,6 +262,7 @@ class Branch:
     def answer_locally(self, response: Response, now: float) -> None:
         """A module answered the branch's request instead of sending it on."""
         if not self.finished:
+            self.overloaded = response.status == 503
             self._pass_on(response, None, now)
 
     def fail(self, status: int, now: float) -> None:

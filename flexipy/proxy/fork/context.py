@@ -74,7 +74,8 @@ class Relay(ResponseContext):
         """Pass the response on."""
         if response is None:
             return
-        _hide_unavailable(response)
+        if not branch.overloaded:
+            _hide_unavailable(response)
         server = self.server
         invite = server.method == b"INVITE"
         server.respond(response, now)
@@ -180,7 +181,8 @@ class Fork(ResponseContext):
         """Give the caller its final response."""
         if not self.done:
             self.done = True
-            _hide_unavailable(response)
+            if not any(branch.overloaded for branch in self.branches):
+                _hide_unavailable(response)
             self.server.respond(response, now)
 
     def answer_with(self, status: int, now: float) -> None:
@@ -210,12 +212,13 @@ class Fork(ResponseContext):
         """Give the caller the best of the branches' responses.
 
         A 503 would have it avoid this server, a 430 is for proxies only (RFC 3261 section 16.7 item 6, RFC 5626
-        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now.
+        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now; and 503
+        where it is this server that lacks something.
         """
         best = self.best_response(ignored)
         if best is None:
             self.answer_with(otherwise, now)
-        elif best.status in (430, 503):
+        elif best.status in (430, 503) and not any(branch.overloaded for branch in self.branches):
             refused = any(branch.reached and branch.status == 503 for branch in self.branches)
             self.answer_with(500 if refused else 480, now)
         else:
