@@ -151,7 +151,9 @@ class RelayedCall:
         self._on_close(self)
 
     def tick(self, now: float) -> None:
-        """Do what is done about once a second."""
+        """Ask for the key frames that were asked for too soon before."""
+        for leg in self._legs():
+            leg.tick(now)
 
     def report(self) -> dict[str, Any]:
         """Who sent what so far, JSON-able: per stream and leg the addresses, packets, bytes, loss, jitter in ms."""
@@ -185,7 +187,7 @@ class RelayedCall:
             self._counters["relay_port_exhaustions"] += 1
             raise
         try:
-            return Leg(pair, local_ip, self._counters, self._clock, stream.route)
+            return Leg(pair, local_ip, self._counters, self._clock, stream.route, self._pool.holds)
         except BaseException:
             self._pool.free(pair)
             raise
@@ -213,4 +215,5 @@ class RelayedCall:
         most = self._options.max_early
         hearing = self._answered if self._winner is not None or not most else self._answered[:most]
         speaking = hearing[-1:] if self._options.single else hearing
-        stream.direct(tuple(hearing), tuple(speaking), hearing[-1] if self._options.single and hearing else None)
+        leader = hearing[-1] if self._options.single and hearing else None
+        stream.direct(tuple(hearing), tuple(speaking), leader, self._winner is not None)

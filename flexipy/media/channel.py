@@ -77,7 +77,7 @@ class Channel:
         self.bytes = 0
         self.strangers = 0
         self.heard = clock()
-        """When a packet of that side came last; before the first, when the leg was made."""
+        """When a packet from the locked address came last; before the first, when the leg was made."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
@@ -140,8 +140,9 @@ class RtpChannel(Channel):
         counters: dict[str, int],
         clock: Callable[[], float],
         moved: Callable[[], None],
+        learner: RtpLearner,
     ) -> None:
-        self.learner = RtpLearner()
+        self.learner = learner
         super().__init__(sock, source, counters, clock, moved)
 
     def expect(self, expected: Expected) -> None:
@@ -168,7 +169,7 @@ class RtpChannel(Channel):
             if address != learner.locked and not self._admit(data, address, now):
                 continue
             if len(data) < 12 or data[0] & 0xC0 != 0x80 or 192 <= data[1] <= 223 or self.opaque:
-                self._beside(data, now)
+                self._beside(data, now, address == learner.locked)
                 continue
             packet = data
             sequence = data[2] << 8 | data[3]
@@ -212,13 +213,14 @@ class RtpChannel(Channel):
             self._moved()
         return True
 
-    def _beside(self, packet: bytes, now: float) -> None:
+    def _beside(self, packet: bytes, now: float, locked: bool) -> None:
         """Pass on what is no RTP."""
         kind = rtp.OTHER if self.opaque else rtp.classify(packet)
         if kind == rtp.MALFORMED:
             self._counters["relay_malformed"] += 1
             return
-        self.heard = now
+        if locked:
+            self.heard = now
         self.packets += 1
         self.bytes += len(packet)
         self._counters["relay_packets"] += 1

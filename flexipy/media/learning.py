@@ -7,6 +7,8 @@ continues the locked source from a new address (a NAT that forgot, a phone that 
 check that carries that side's ufrag.
 """
 
+from collections.abc import Callable
+
 from flexipy.media import rtp
 from flexipy.media.statistics import Source
 from flexipy.media.terms import RTP_KINDS, Address, Expected
@@ -33,13 +35,21 @@ def known_ip(ip: str | None) -> str | None:
 class RtpLearner:
     """The remote end of an RTP port."""
 
-    __slots__ = ("_announced", "_expected", "_former", "_rank", "_signalling", "_since", "locked")
+    __slots__ = ("_announced", "_expected", "_former", "_owns", "_rank", "_signalling", "_since", "locked")
 
-    def __init__(self) -> None:
+    def __init__(self, owns: Callable[[str, int], bool]) -> None:
+        """Begin to learn.
+
+        Args:
+            owns: whether a socket of the relay is bound to an address. Nothing is taken from there: descriptions
+                that name our own ports on both sides of a call would send a packet around for ever.
+
+        """
         self.locked: Address | None = None
         """Where that side is; packets from there need no judging."""
         self._announced: tuple[str, int] | None = None
         self._expected: Expected | None = None
+        self._owns = owns
         self._signalling: str | None = None
         self._former: Address | None = None
         self._rank = _NONE
@@ -132,6 +142,8 @@ class RtpLearner:
         return PASS  # one of several paths that are tried; the one in use goes on
 
     def _lock(self, address: Address, rank: int) -> int:
+        if self._owns(address[0], address[1]):
+            return STRANGER
         self.locked = address
         self._rank = rank
         self._former = None
@@ -141,9 +153,10 @@ class RtpLearner:
 class RtcpLearner:
     """The remote end of an RTCP port; it follows the RTP port's when it has not learnt otherwise."""
 
-    __slots__ = ("_announced", "_expected", "_rtp", "_signalling", "locked")
+    __slots__ = ("_announced", "_expected", "_owns", "_rtp", "_signalling", "locked")
 
-    def __init__(self, rtp_learner: RtpLearner) -> None:
+    def __init__(self, rtp_learner: RtpLearner, owns: Callable[[str, int], bool]) -> None:
+        self._owns = owns
         self.locked: Address | None = None
         self._rtp = rtp_learner
         self._announced: tuple[str, int] | None = None
@@ -185,12 +198,12 @@ class RtcpLearner:
         kind = rtp.classify(packet) if expected.kind in RTP_KINDS else rtp.OTHER
         if kind not in (rtp.RTCP, rtp.OTHER):
             return STRANGER
-        if self._own(packet, kind, address, source):
+        if self._theirs(packet, kind, address, source) and not self._owns(address[0], address[1]):
             self.locked = address
             return LOCK
         return STRANGER
 
-    def _own(self, packet: bytes, kind: int, address: Address, source: Source) -> bool:
+    def _theirs(self, packet: bytes, kind: int, address: Address, source: Source) -> bool:
         if address[:2] == self._announced:
             return True
         locked = self._rtp.locked

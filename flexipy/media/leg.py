@@ -1,13 +1,19 @@
 """One side of one stream: a pair of ports, who is at the other end, what it sent."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from flexipy.media import rtp
 from flexipy.media.channel import RtcpChannel, RtpChannel
-from flexipy.media.learning import RtcpLearner
+from flexipy.media.learning import RtcpLearner, RtpLearner
 from flexipy.media.ports import PortPair
 from flexipy.media.statistics import Source
 from flexipy.media.terms import Address, Expected, Route
+
+_KEY_FRAME_INTERVAL = 1.0
+"""Seconds between two requests for a key frame: each costs the sender a large burst."""
+_CNAME = b"flexipy"
 
 
 class Leg:
@@ -20,7 +26,23 @@ class Leg:
 
     """
 
-    __slots__ = ("_changed", "closed", "expected", "local_ip", "pair", "port", "rtcp", "rtcp_port", "rtp", "source")
+    __slots__ = (
+        "_asked",
+        "_changed",
+        "_clock",
+        "_counters",
+        "_key_frame_wanted",
+        "_ssrc",
+        "closed",
+        "expected",
+        "local_ip",
+        "pair",
+        "port",
+        "rtcp",
+        "rtcp_port",
+        "rtp",
+        "source",
+    )
 
     def __init__(
         self,
@@ -29,6 +51,7 @@ class Leg:
         counters: dict[str, int],
         clock: Callable[[], float],
         changed: Callable[[], None],
+        owns: Callable[[str, int], bool],
     ) -> None:
         self.pair = pair
         self.local_ip = local_ip
@@ -38,8 +61,14 @@ class Leg:
         self.closed = False
         self.source = Source()
         self._changed = changed
-        self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved)
-        self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(self.rtp.learner))
+        self._counters = counters
+        self._clock = clock
+        self._ssrc = secrets.token_bytes(4)
+        self._asked: float | None = None
+        self._key_frame_wanted = False
+        learner = RtpLearner(owns)
+        self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
+        self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
 
     def expect(self, expected: Expected) -> None:
         """Take over what SDP says of this side, again at each change; another address is learnt anew."""
@@ -80,6 +109,43 @@ class Leg:
         if to is None or self.closed or (":" in to[0]) != (":" in self.local_ip):
             return None
         return (to[0], to[1], 0, 0) if ":" in to[0] and len(to) == 2 else to
+
+    def send_to(self, rtp_routes: Sequence[Route], rtcp_routes: Sequence[Route], beside: Sequence[Route]) -> None:
+        """Set where the packets of this side go.
+
+        A receiver that was not there before, or elsewhere, cannot begin in the middle of a picture: video is asked
+        for a key frame.
+
+        Args:
+            rtp_routes: of RTP, and of the STUN and DTLS on its port.
+            rtcp_routes: of RTCP.
+            beside: of the STUN and DTLS on the RTCP port.
+
+        """
+        joined = not set(rtp_routes) <= set(self.rtp.routes)
+        self.rtp.routes = tuple(rtp_routes)
+        self.rtp.rtcp_routes = self.rtcp.rtcp_routes = tuple(rtcp_routes)
+        self.rtcp.routes = tuple(beside)
+        if joined:
+            self.request_key_frame(self._clock())
+
+    def request_key_frame(self, now: float) -> None:
+        """Send this side a PLI if it sends plain video; at most one a second, the next by `tick`."""
+        expected = self.expected
+        if expected is None or expected.kind != "video" or expected.secure or self.source.ssrc is None:
+            return  # who has sent nothing begins with a key frame anyway
+        route = self.rtcp_route()
+        self._key_frame_wanted = route is None or (self._asked is not None and now - self._asked < _KEY_FRAME_INTERVAL)
+        if route is not None and not self._key_frame_wanted:
+            self._asked = now
+            self._counters["relay_key_frame_requests"] += 1
+            channel = self.rtp if self.muxed else self.rtcp
+            channel.send(rtp.picture_loss(self._ssrc, self.source.ssrc, _CNAME), route[1])
+
+    def tick(self, now: float) -> None:
+        """Send the request for a key frame that had to wait."""
+        if self._key_frame_wanted and not self.closed:
+            self.request_key_frame(now)
 
     def _rtp_moved(self) -> None:
         self.rtcp.learner.rtp_moved()

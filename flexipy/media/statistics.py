@@ -8,15 +8,27 @@ from collections.abc import Mapping
 
 from flexipy.media import rtp
 
-_MAX_DROPOUT = 3000  # RFC 3550 appendix A.1
-_MAX_MISORDER = 100
+MAX_DROPOUT = 3000  # RFC 3550 appendix A.1
+MAX_MISORDER = 100
 _HALF = 0x80000000
 
 
 class Source:
     """The RTP source that one side sends at present."""
 
-    __slots__ = ("_jitter", "_kind", "_payload_type", "_rate", "_rates", "_transit", "last", "lost", "next", "ssrc")
+    __slots__ = (
+        "_jitter",
+        "_kind",
+        "_payload_type",
+        "_rate",
+        "_rates",
+        "_transit",
+        "at",
+        "last",
+        "lost",
+        "next",
+        "ssrc",
+    )
 
     def __init__(self) -> None:
         self.ssrc: bytes | None = None
@@ -27,6 +39,8 @@ class Source:
         """Packets missing so far, over all sources of this side."""
         self.last = b""
         """The packet read last."""
+        self.at = 0.0
+        """When it came."""
         self._jitter = 0.0
         self._transit: float | None = None
         self._payload_type = -1
@@ -61,9 +75,9 @@ class Source:
             self._restart(packet)
         else:
             ahead = sequence - self.next & 0xFFFF
-            if ahead < _MAX_DROPOUT:
+            if ahead < MAX_DROPOUT:
                 self.lost += ahead
-            elif ahead > 0xFFFF - _MAX_MISORDER:  # late, or a second copy
+            elif ahead > 0xFFFF - MAX_MISORDER:  # late, or a second copy
                 self.lost -= self.lost > 0
                 return
         self.next = sequence + 1 & 0xFFFF
@@ -77,6 +91,7 @@ class Source:
 
         """
         self.last = packet
+        self.at = now
         if self.ssrc is None or not packet.startswith(self.ssrc, 8):
             self._restart(packet)
         payload_type = packet[1] & 0x7F
