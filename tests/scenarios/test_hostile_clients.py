@@ -77,12 +77,15 @@ def memory(server: Server) -> int:
 
 def open_connections(server: Server) -> int:
     """TCP connections that the server holds, counted by the kernel's table of its ports."""
-    ports = {f"{port:04X}" for (transport, _), port in server.ports.items() if transport != "udp"}
+    # An attacker's own port at another address may bear the same number.
+    hosts = ("0100007F", "00000000000000000000000001000000")  # 127.0.0.1 and ::1
+    ports = [port for (transport, _), port in server.ports.items() if transport != "udp"]
+    ours = {f"{host}:{port:04X}" for host in hosts for port in ports}
     found = 0
     for name in ("tcp", "tcp6"):
         for line in (process(server) / "net" / name).read_text().splitlines()[1:]:
             _, local, _, state, *_ = line.split()
-            found += local.rpartition(":")[2] in ports and state == "01"
+            found += local in ours and state == "01"
     return found
 
 
