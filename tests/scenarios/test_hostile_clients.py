@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import resource
+import socket
+import struct
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -251,7 +253,10 @@ def test_the_server_takes_all_descriptors_that_the_system_allows(tmp_path: Path)
 
 
 async def open_idle(server: Server, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", server.port("tcp"), local_addr=(source, 0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port("tcp"), local_addr=(source, 0))
+    # It ends by a reset: thousands of ports in TIME-WAIT would be missing elsewhere for a minute.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return reader, writer
 
 
 # --- TLS and clear ports mixed up ----------------------------------------------------------------------------
