@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import socket
-import struct
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
