@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from flexipy.media.relay import Expected, Leg
+from flexipy.sip import names as H
+from flexipy.sip.message import Message
 from flexipy.sip.sdp import Candidate, Media, Sdp, is_address
 
 _UNSPECIFIED: Final = ("0.0.0.0", "::")
 # RFC 8445 section 5.1.2.2: relayed candidates come last.
 _LOCAL_PREFERENCE: Final = 65535
 _FOUNDATION: Final = "fxrelay"
+_SDP: Final = b"application/sdp"
 
 
 def leg_index(sdp: Sdp, place: int) -> int:
@@ -112,3 +115,17 @@ def concluded_elsewhere(media: Media) -> bool:
         return False
     own = [c for c in media.candidates if c.address == media.address and c.port == media.port]
     return bool(own) and all(candidate.foundation != _FOUNDATION for candidate in own)
+
+
+def description(message: Message) -> Sdp | None:
+    """The session description in a message, None where there is none.
+
+    Raises:
+        SdpError: it cannot be read.
+    """
+    if not message.body:
+        return None
+    kind = message.get(H.CONTENT_TYPE)
+    if kind is None or kind.partition(b";")[0].strip().lower() != _SDP or H.CONTENT_ENCODING in message.names:
+        return None
+    return Sdp.parse(message.body)

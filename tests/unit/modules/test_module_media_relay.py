@@ -200,7 +200,7 @@ async def test_a_call_that_nobody_takes_leaves_nothing(proxy: FakeProxy, media: 
     for phone in phones:
         answer(phone, 486)
     assert alice.last_response.status == 486
-    proxy.module(MediaRelayModule).sweep()
+    proxy.module(MediaRelayModule).backend.sweep()
     assert not relay_of(proxy).calls
 
 
@@ -322,7 +322,7 @@ async def test_too_few_ports_are_a_503_and_leave_nothing(proxy: FakeProxy, media
     await proxy.settle()
     assert alice.last_response.status == 503
     assert not bob.requests or bob.last_request.method == b"REGISTER"
-    proxy.module(MediaRelayModule).sweep()
+    proxy.module(MediaRelayModule).backend.sweep()
     assert not relay_of(proxy).calls
 
 
