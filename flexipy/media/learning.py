@@ -209,10 +209,12 @@ class RtcpLearner:
         locked = self._rtp.locked
         if locked is not None and address[0] != locked[0]:
             return self._check(packet) if kind == rtp.OTHER else False
-        if self.locked is None:
-            return locked is not None or address[0] == self._signalling
-        # A new port of the same host: by the source that it reports on, or by its check.
-        return packet[4:8] == source.ssrc if kind == rtp.RTCP else self._check(packet)
+        if locked is None:
+            return self.locked is None and address[0] == self._signalling
+        # Another port of the right host, which may be the NAT of many: by the sender's SSRC, or by its check.
+        if kind == rtp.RTCP and source.ssrc is not None:
+            return packet[4:8] == source.ssrc
+        return self.locked is None or self._check(packet)
 
     def _check(self, packet: bytes) -> bool:
         ufrag = self._expected.ice_ufrag if self._expected is not None else None
