@@ -85,11 +85,19 @@ def test_a_lock_is_kept_against_strangers() -> None:
     assert side.rtp.locked == SIGNALLING
 
 
-def test_a_guess_yields_to_the_announced_address() -> None:
+@pytest.mark.parametrize("better", [SIGNALLING, ANNOUNCED])
+def test_a_guess_yields_to_a_better_founded_address(better: tuple[str, int]) -> None:
     side = Side()
     side.packet(packets.rtp(ssrc=0xE), ELSEWHERE, 1)
-    assert side.packet(packets.rtp(), ANNOUNCED, 2) == LOCK
+    assert side.packet(packets.rtp(), better, 2) == LOCK
     assert side.packet(packets.rtp(2, ssrc=0xE), ELSEWHERE, 3) == STRANGER
+
+
+def test_the_signalling_host_yields_to_the_announced_address_but_not_back() -> None:
+    side = Side()
+    side.packet(packets.rtp(ssrc=0xE), SIGNALLING)
+    assert side.packet(packets.rtp(), ANNOUNCED, 2) == LOCK
+    assert side.packet(packets.rtp(2, ssrc=0xE), SIGNALLING, 3) == STRANGER
 
 
 def test_the_locked_source_may_go_on_from_another_address() -> None:
