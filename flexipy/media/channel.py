@@ -37,7 +37,6 @@ class Channel:
         "_recvfrom",
         "_socket",
         "bytes",
-        "expected",
         "heard",
         "opaque",
         "packets",
@@ -66,7 +65,6 @@ class Channel:
         self._budget = 1
         self.sendto = sock.sendto
         self.source = source
-        self.expected: Expected | None = None
         self.opaque = False
         self.routes: tuple[Route, ...] = ()
         """Where RTP goes, and what belongs to it (STUN, DTLS)."""
@@ -147,7 +145,6 @@ class RtpChannel(Channel):
 
     def expect(self, expected: Expected) -> None:
         """Take over what SDP says."""
-        self.expected = expected
         self.opaque = expected.kind not in RTP_KINDS
         self.learner.expect(expected, self._clock())
 
@@ -250,7 +247,6 @@ class RtcpChannel(Channel):
 
     def expect(self, expected: Expected) -> None:
         """Take over what SDP says."""
-        self.expected = expected
         self.opaque = expected.kind not in RTP_KINDS
         self.learner.expect(expected)
 

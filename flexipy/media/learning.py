@@ -2,7 +2,7 @@
 
 A lock once taken is kept. It is taken by the address that SDP announced, else by the host that the SIP messages come
 from, else by whoever sends plausible media, but by him only after `GRACE` seconds in which the announced address kept
-silent, and only until that one speaks. The lock moves when SDP announces another address, with a packet that
+silent, and only until one of those two speaks. The lock moves when SDP announces another address, with a packet that
 continues the locked source from a new address (a NAT that forgot, a phone that changed networks), and with an ICE
 check that carries that side's ufrag.
 """
@@ -112,7 +112,7 @@ class RtpLearner:
             if verdict != STRANGER:
                 return verdict
         rank = self._rank_of(packet, kind, address, now)
-        if rank > self._rank and (self.locked is None or rank == _ANNOUNCED):
+        if rank > self._rank and (self._rank <= _ANYBODY or rank == _ANNOUNCED):
             if address == self._former and now - self._since < GRACE and rank != _ANNOUNCED:
                 return PASS  # still on its way from before the address changed
             return self._lock(address, rank)
@@ -209,10 +209,12 @@ class RtcpLearner:
         locked = self._rtp.locked
         if locked is not None and address[0] != locked[0]:
             return self._check(packet) if kind == rtp.OTHER else False
-        if self.locked is None:
-            return locked is not None or address[0] == self._signalling
-        # A new port of the same host: by the source that it reports on, or by its check.
-        return packet[4:8] == source.ssrc if kind == rtp.RTCP else self._check(packet)
+        if locked is None:
+            return self.locked is None and address[0] == self._signalling
+        # Another port of the right host, which may be the NAT of many: by the sender's SSRC, or by its check.
+        if kind == rtp.RTCP and source.ssrc is not None:
+            return packet[4:8] == source.ssrc
+        return self.locked is None or self._check(packet)
 
     def _check(self, packet: bytes) -> bool:
         ufrag = self._expected.ice_ufrag if self._expected is not None else None
