@@ -202,6 +202,7 @@ class Authentication(Module):
             return
         flow = event.flow
         if self._trusts_hosts and flow.remote[0] in self._trusted:
+            event.trusted = True
             return
         try:
             sender = request.from_aor

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="sip-tester sipsak baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data chromium rtpengine-daemon"
+packages="sip-tester sipsak baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data chromium stun-client rtpengine-daemon"
 # Whoever has node already need not have Debian's.
 command -v node > /dev/null || packages="$packages nodejs"
 command -v npm > /dev/null || packages="$packages npm"

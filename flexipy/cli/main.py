@@ -1,4 +1,4 @@
-"""`flexipy`: starts a server, or one of the tools (`flexipy passwd ...`)."""
+"""`flexipy`: starts a server, or one of the tools (`flexipy passwd`, `flexipy certificate`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from flexipy import __version__
 
 _DEFAULT_CONFIGURATION = "/etc/flexisip/flexisip.conf"
-_TOOLS = {"passwd": "flexipy.cli.passwd"}
+_TOOLS = {"passwd": "flexipy.cli.passwd", "certificate": "flexipy.cli.certificate"}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flexipy",
         description="A SIP proxy, registrar and conference server.",
-        epilog="Tools: 'flexipy passwd --help' manages the password file.",
+        epilog="Tools: 'flexipy passwd --help' manages the password file, "
+        "'flexipy certificate --help' makes a certificate for TLS.",
     )
     add = parser.add_argument
     add("--server", default=None, metavar="ROLE", help="which server to run: proxy (default: global/default-servers)")

@@ -94,6 +94,16 @@ class BindingFinder:
             return choose(found)
         return then(found, choose)
 
+    def owner_of_temporary(self, uri: SipUri) -> str | None:
+        """The key of the record that a temporary GRUU leads to; None for any other URI.
+
+        One that somebody made up gives a key without meaning, as `lookup` then finds nothing.
+        """
+        if "gr" not in uri.params or not is_temporary(uri):
+            return None
+        owner = self._gruus.read(uri)
+        return "" if owner is None else owner[0]
+
     def other_flows(self, binding: Binding, now: float) -> list[Binding] | Awaitable[list[Binding]]:
         """The other flows of a binding's device, latest first, for when its own is dead (RFC 5626)."""
         if binding.reg_id is None or binding.instance_id is None:

@@ -21,6 +21,7 @@ from flexipy.servers.control import ControlSocket
 from flexipy.servers.descriptors import connection_limits, raise_limit
 from flexipy.servers.discovery import module_classes
 from flexipy.servers.log_level import set_log_level
+from flexipy.servers.neighbours import Neighbour, neighbours
 from flexipy.transport.errors import TransportError
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
@@ -74,6 +75,7 @@ class ProxyServer:
         self._control = ControlSocket(self, self._control_path())
         self._modules: list[tuple[Module, Filter | None]] = []
         self._started: list[Module] = []
+        self._neighbours: list[Neighbour] = []
         self._make_modules()
 
     @staticmethod
@@ -172,6 +174,9 @@ class ProxyServer:
                 await module.start()
                 self._started.append(module)
             await self.transports.start()
+            for neighbour in neighbours(self.config, self.agent):
+                await neighbour.start()
+                self._neighbours.append(neighbour)
             await self._start_control()
         except (ModuleError, TransportError) as error:
             await self.stop(drain=0)
@@ -191,6 +196,8 @@ class ProxyServer:
     async def stop(self, drain: float = _DRAIN) -> None:
         """Let callers get their answers for at most `drain` seconds, then close everything."""
         deadline = time.monotonic() + drain
+        while self._neighbours:
+            await self._neighbours.pop().stop()
         while self.agent.busy() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         await self._control.stop()

@@ -105,9 +105,13 @@ STUN_SERVER = Section(
     "stun-server",
     "A small STUN server, by which clients learn their public address.",
     (
-        boolean("enabled", "true", "Run it.", implemented=False),
-        string("bind-address", "0.0.0.0", "Local address it listens on.", implemented=False),
-        integer("port", "3478", "UDP port it listens on.", minimum=1, maximum=65535, implemented=False),
+        boolean("enabled", "false", "Run it. The SIP ports answer STUN requests anyhow."),
+        string_list(
+            "bind-address",
+            "0.0.0.0",
+            "Local addresses it listens on: `0.0.0.0` or `*` for all of IPv4, `[::]` for all of IPv6.",
+        ),
+        integer("port", "3478", "UDP port it listens on.", minimum=1, maximum=65535),
     ),
 )
 

@@ -16,26 +16,6 @@ string = partial(schema.string, implemented=False)
 string_list = partial(schema.string_list, implemented=False)
 expression = partial(schema.expression, implemented=False)
 
-AUTHORIZATION = module_section(
-    "Authorization",
-    "Checks that a user's domain is one that is served here, by a list or by asking FlexiAPI.",
-    False,
-    parameters=(
-        enum(
-            "auth-domains-mode",
-            "legacy",
-            "Where the domains come from.",
-            choices=("legacy", "static", "flexiapi"),
-        ),
-        string_list("auth-domains", "localhost", "The domains served."),
-        string("account-manager-host", "", "Host of the account manager."),
-        integer("account-manager-port", "443", "Its port."),
-        string("account-manager-api-key", "", "The key it asks for."),
-        duration("accounts-refresh-delay", "5", "How often the domains are asked for again.", unit="min"),
-    ),
-    implemented=False,
-)
-
 REG_EVENT = module_section(
     "RegEvent",
     "Sends subscriptions to registration events to the server for them.",
@@ -183,7 +163,6 @@ UNIMPLEMENTED_MODULES: tuple[Section, ...] = (
     AUTH_OPENID_CONNECT,
     EXTERNAL_AUTHENTICATION,
     DATE_HANDLER,
-    AUTHORIZATION,
     REG_EVENT,
     PRESENCE,
     B2BUA,

@@ -57,7 +57,6 @@ def test_every_declaration_is_well_formed() -> None:
         ("presence-server", "enabled transports expires notify-limit long-term-enabled max-presence-elements"),
         ("presence-server", "bypass-condition last-activity-retention-time"),
         ("b2bua-server", "application transport outbound-proxy max-calls no-rtp-timeout max-call-duration"),
-        ("module::Authorization", "enabled filter account-manager-host account-manager-port auth-domains"),
         ("module::RegEvent", "enabled filter regevent-server"),
         ("module::Presence", "enabled filter presence-server only-list-subscription"),
         ("module::PushNotification", "enabled filter timeout apple firebase external-push-uri google"),

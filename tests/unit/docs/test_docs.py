@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from flexipy.cli import control, main, passwd
+from flexipy.cli import certificate, control, main, passwd
 from flexipy.config.reader import Severity, read
 from flexipy.config.schema import Schema
 from flexipy.servers.control import Commands
@@ -154,7 +154,7 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 @cache
 def flexipy_options() -> frozenset[str]:
-    return frozenset(options_of(main._parser()) | options_of(passwd._parser()))
+    return frozenset(options_of(main._parser()) | options_of(passwd._parser()) | options_of(certificate._parser()))
 
 
 @cache
