@@ -165,7 +165,7 @@ class Agent:
                 self._take_own_routes(event)
         except SipError as error:
             self.counters["invalid_requests"] += 1
-            logger.info("%s: %r from %s refused: %s", request.call_id, request, flow.remote, error)
+            logger.info("%s: %r from %s refused: %s", request.label, request, flow.remote, error)
             event.reply(error.status, error.phrase)
             return
         self.pipeline.run(event)
@@ -322,12 +322,12 @@ class Agent:
                 try:
                     flow = self.transports.flow_for(address) or await self.transports.connect(address)
                 except FlowError as error:
-                    logger.info("%s: %s not reached: %s", event.request.call_id, address, error)
+                    logger.info("%s: %s not reached: %s", event.request.label, address, error)
                     continue
                 self._send_ack(event, flow, mark)
                 return
         except TransportError as error:
-            logger.info("%s: ACK not delivered: %s", event.request.call_id, error)
+            logger.info("%s: ACK not delivered: %s", event.request.label, error)
         finally:
             self._slow_acks -= 1
 

@@ -96,7 +96,7 @@ class Pipeline:
                 if event.state:
                     return
         except SipError as error:
-            logger.info("%s: %r refused: %s", event.request.call_id, event.request, error)
+            logger.info("%s: %r refused: %s", event.request.label, event.request, error)
             event.reply(error.status, error.phrase)
             return
         except Exception:
@@ -109,7 +109,7 @@ class Pipeline:
 
     def _module_failed(self, event: RequestEvent) -> None:
         self.agent.counters["module_failures"] += 1
-        logger.exception("%s: a module failed on %r", event.request.call_id, event.request)
+        logger.exception("%s: a module failed on %r", event.request.label, event.request)
         if event.state != FINISHED:
             event.reply(500)
 
@@ -137,7 +137,7 @@ class Pipeline:
         if event.state != SUSPENDED:
             if error is not None and not isinstance(error, SipError):  # it had answered before it failed
                 self.agent.counters["module_failures"] += 1
-                logger.error("%s: a module failed after its answer", event.request.call_id, exc_info=error)
+                logger.error("%s: a module failed after its answer", event.request.label, exc_info=error)
             return
         if event.branch is None and event.transaction is not None and event.transaction.answered:
             event.state = FINISHED  # the caller gave up meanwhile
@@ -147,7 +147,7 @@ class Pipeline:
             event.reply(error.status, error.phrase)
         elif error is not None:
             self.agent.counters["module_failures"] += 1
-            logger.error("%s: a module failed while waiting", event.request.call_id, exc_info=error)
+            logger.error("%s: a module failed while waiting", event.request.label, exc_info=error)
             event.reply(500)
         else:
             event.resume()
@@ -167,10 +167,10 @@ class Pipeline:
             try:
                 waiting = handler(event)
             except SipError as error:
-                logger.info("%s: response not edited: %s", event.response.call_id, error)
+                logger.info("%s: response not edited: %s", event.response.label, error)
             except Exception:
                 self.agent.counters["module_failures"] += 1
-                logger.exception("%s: a module failed on a response", event.response.call_id)
+                logger.exception("%s: a module failed on a response", event.response.label)
             else:
                 if waiting is not None:
                     self._hold_response(event, waiting)
@@ -180,10 +180,10 @@ class Pipeline:
     def _hold_response(self, event: ResponseEvent, waiting: Awaitable[None]) -> None:
         def failed(error: BaseException) -> None:
             if isinstance(error, SipError):
-                logger.info("%s: response not edited: %s", event.response.call_id, error)
+                logger.info("%s: response not edited: %s", event.response.label, error)
             else:
                 self.agent.counters["module_failures"] += 1
-                logger.error("%s: a module failed on a response", event.response.call_id, exc_info=error)
+                logger.error("%s: a module failed on a response", event.response.label, exc_info=error)
 
         def resume(_: asyncio.Future[None]) -> None:
             event.now = self.agent.clock()

@@ -53,7 +53,6 @@ class Call:
     """
 
     transaction: bytes
-    call_id: bytes
     server: ServerTransaction
     relay: RelayedCall
     caller: Side

@@ -140,10 +140,9 @@ class InternalRelay:
 
     def _open(self, event: RequestEvent) -> Call:
         flow = event.flow
-        call_id = event.request.call_id
-        relay = self._relay.open(call_id.decode("utf-8", "replace"))
+        relay = self._relay.open(event.request.label)
         side = Side(flow.local[0], self._announced(flow), flow.remote[0])
-        call = Call(event.key, call_id, event.server_transaction(), relay, side)
+        call = Call(event.key, event.server_transaction(), relay, side)
         self._by_relay[relay] = call
         self._sides[call] = DialogSides.of_invite(event.request)
         self._calls.add(call)
@@ -152,7 +151,7 @@ class InternalRelay:
 
     def _refuse(self, event: RequestEvent, error: RelayError) -> None:
         self.context.counters["relay_refused"] += 1
-        self.context.logger.warning("%s: not relayed: %s", event.request.call_id, error)
+        self.context.logger.warning("%s: not relayed: %s", event.request.label, error)
         event.reply(503, "Media Relay Exhausted")
 
     def _offer_to_branch(self, call: Call, branch: RelayBranch, sdp: Sdp, request: Request, flow: Flow) -> None:
@@ -166,7 +165,7 @@ class InternalRelay:
                 redirect(media, call.branch_leg(branch, leg_index(sdp, place)), branch.side.announced)
         except RelayError as error:
             self.context.counters["relay_refused"] += 1
-            self.context.logger.warning("%s: not relayed: %s", call.call_id, error)
+            self.context.logger.warning("%s: not relayed: %s", call.relay.name, error)
             raise SipError("Media Relay Exhausted", 503) from error
         self._finish(edited, branch.side, request)
 
@@ -200,7 +199,7 @@ class InternalRelay:
                 try:
                     self._pass_through(exchange, sdp, response, not exchange.from_caller)
                 except SipError as error:
-                    self.context.logger.warning("%s: answer not relayed: %s", call.call_id, error)
+                    self.context.logger.warning("%s: answer not relayed: %s", call.relay.name, error)
             if exchange.initial:
                 self._progress(exchange, response, sdp is not None)
         if status >= 200:
@@ -292,7 +291,7 @@ class InternalRelay:
         call = self._by_relay.get(relay)
         if call is None:
             return
-        self.context.logger.info("%s: no media any more, the relay lets go", call.call_id)
+        self.context.logger.info("%s: no media any more, the relay lets go", call.relay.name)
         sides = self._sides.get(call)
         if self._bye_orphans and call.winner is not None and sides is not None:
             for bye in byes_of(sides):

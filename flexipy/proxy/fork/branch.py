@@ -124,7 +124,7 @@ class Branch:
         try:
             self._targets = await agent.egress.targets(uri, event.request)
         except ResolutionError as error:
-            agent.logger.info("%s: cannot find %s: %s", event.request.call_id, uri, error)
+            agent.logger.info("%s: cannot find %s: %s", event.request.label, uri, error)
             if not self.finished:
                 self.fail(503 if error.temporary else 404, agent.clock())
             return
@@ -144,7 +144,7 @@ class Branch:
                 if flow is None:
                     flow = await agent.transports.connect(target)
             except FlowError as error:
-                agent.logger.info("%s: %s not reached: %s", event.request.call_id, target, error)
+                agent.logger.info("%s: %s not reached: %s", event.request.label, target, error)
                 agent.resolver.mark_failed(target)
                 continue
             if self._given_up():
