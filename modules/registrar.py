@@ -274,7 +274,7 @@ class RegistrarModule(Module):
         request = event.request
         lines, names = request.lines, request.names
         aor = request.plain_to
-        if not aor or self._domains.merged or names.count(H.CONTACT) != 1:
+        if not aor or self._domains.merged or names.count(H.CONTACT) != 1 or names.count(H.SUPPORTED) > 1:
             return False
         call_id = lines[names.index(H.CALL_ID)].partition(b":")[2].strip()
         cseq = lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")[0]
@@ -308,6 +308,8 @@ class RegistrarModule(Module):
                     contacts.append(NameAddr.parse(unfold(raw)))
         value = dict(zip(names, request.lines, strict=True)).get
         supported = value(H.SUPPORTED, b"")
+        if names.count(H.SUPPORTED) > 1:
+            supported = b",".join(request.get_all(H.SUPPORTED))
         expires = value(H.EXPIRES)
         cseq = value(H.CSEQ, b"").partition(b":")[2].strip().partition(b" ")[0]
         return Registration(

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Sends a command to a running flexipy server.",
         epilog="Commands: REGISTRAR_GET AOR, REGISTRAR_DUMP, REGISTRAR_CLEAR AOR, REGISTRAR_DELETE AOR ID, "
         "REGISTRAR_UPSERT AOR CONTACT SECONDS [ID], CONFIG_GET S/P, CONFIG_SET S/P VALUE, CONFIG_LIST [S], COUNTERS, "
-        "BANS, UNBAN KEY, RELOAD",
+        "RELAY_LIST, BANS, UNBAN KEY, RELOAD",
     )
     parser.add_argument("-p", "--pid", help="process id of the server; needed only where several run")
     parser.add_argument("-s", "--server", default="proxy", help="which server (default: proxy)")

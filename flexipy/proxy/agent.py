@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _OWN_CACHE_LIMIT: Final = 4096
 _OWN_CACHED_SIZE: Final = 512
+# An ACK needs no password: whoever sends them must not keep us busy with looking names up and opening connections.
+_MOST_SLOW_ACKS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Agent:
         self.no_flow.closed = True
         self._tasks: set[asyncio.Future[Any]] = set()
         self._stopping = False
+        self._slow_acks = 0
 
     def use(self, transports: Transports) -> None:
         """Set the transports; they in turn call `receive`."""
@@ -162,7 +165,7 @@ class Agent:
                 self._take_own_routes(event)
         except SipError as error:
             self.counters["invalid_requests"] += 1
-            logger.info("%s: %r from %s refused: %s", request.call_id, request, flow.remote, error)
+            logger.info("%s: %r from %s refused: %s", request.label, request, flow.remote, error)
             event.reply(error.status, error.phrase)
             return
         self.pipeline.run(event)
@@ -305,19 +308,28 @@ class Agent:
             flow = self.egress.immediate_flow(target)
         if flow is not None:
             self._send_ack(event, flow, mark)
-        elif not event.route_token:
+        elif not event.route_token and self._slow_acks < _MOST_SLOW_ACKS:
+            self._slow_acks += 1
             self.spawn(self._forward_ack_slowly(event, target, mark))
+        else:
+            self.counters["acks_dropped"] += 1
 
     async def _forward_ack_slowly(self, event: RequestEvent, target: SipUri, mark: bytes) -> None:
-        from flexipy.transport.errors import TransportError
+        from flexipy.transport.errors import FlowError, TransportError
 
         try:
             for address in await self.egress.targets(target, event.request):
-                flow = self.transports.flow_for(address) or await self.transports.connect(address)
+                try:
+                    flow = self.transports.flow_for(address) or await self.transports.connect(address)
+                except FlowError as error:
+                    logger.info("%s: %s not reached: %s", event.request.label, address, error)
+                    continue
                 self._send_ack(event, flow, mark)
                 return
         except TransportError as error:
-            logger.info("%s: ACK not delivered: %s", event.request.call_id, error)
+            logger.info("%s: ACK not delivered: %s", event.request.label, error)
+        finally:
+            self._slow_acks -= 1
 
     def _send_ack(self, event: RequestEvent, flow: Flow, mark: bytes) -> None:
         flow.send(routing.compose(event.request, flow, routing.new_branch(mark), None, b"", b""))

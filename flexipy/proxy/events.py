@@ -219,7 +219,7 @@ class ResponseEvent:
         branch: the branch it answers.
     """
 
-    __slots__ = ("agent", "branch", "flow", "now", "response")
+    __slots__ = ("agent", "branch", "cursor", "flow", "now", "response")
 
     def __init__(self, agent: Agent, response: Response, flow: Flow | None, branch: Branch, now: float) -> None:
         self.agent = agent
@@ -227,6 +227,7 @@ class ResponseEvent:
         self.flow = flow
         self.branch = branch
         self.now = now
+        self.cursor = 0
 
     def value(self, name: str) -> str | None:
         """A variable of the filter language."""

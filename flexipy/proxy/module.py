@@ -215,8 +215,9 @@ class Module:
         """A request. Return None to let it go on (or after answering it), or an awaitable to hold it until done."""
         return None
 
-    def on_response(self, event: ResponseEvent) -> None:
-        """A response on its way back to the caller."""
+    def on_response(self, event: ResponseEvent) -> Awaitable[None] | None:
+        """A response on its way back to the caller. Return an awaitable to hold it, and those behind it, until done."""
+        return None
 
 
 def overrides(module: Module, method: str) -> bool:

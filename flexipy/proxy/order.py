@@ -37,6 +37,11 @@ def in_order(modules: Iterable[type[Module]]) -> list[type[Module]]:
     found = {module.name: module for module in modules}
     names: list[str] = [name for name in ORDER if name in found]
     for name in sorted(found.keys() - set(ORDER)):
-        wanted = found[name].position or "Forward"
-        names.insert(names.index(wanted) if wanted in names else len(names), name)
+        names.insert(_place(names, found[name].position or "Forward"), name)
     return [found[name] for name in names]
+
+
+def _place(names: list[str], wanted: str) -> int:
+    """Where to stand before a module; where it is not there, before those that would come after it."""
+    behind = ORDER[ORDER.index(wanted) :] if wanted in ORDER else (wanted, "Forward")
+    return next((names.index(name) for name in behind if name in names), len(names))

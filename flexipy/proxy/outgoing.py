@@ -67,13 +67,13 @@ async def send_request(
     try:
         addresses = await agent.egress.targets(target, request)
     except ResolutionError as error:
-        agent.logger.info("%s: cannot find %s: %s", request.call_id, target, error)
+        agent.logger.info("%s: cannot find %s: %s", request.label, target, error)
         addresses = []
     for address in addresses:
         try:
             flow = agent.transports.flow_for(address) or await agent.transports.connect(address)
         except FlowError as error:
-            agent.logger.info("%s: %s not reached: %s", request.call_id, address, error)
+            agent.logger.info("%s: %s not reached: %s", request.label, address, error)
             agent.resolver.mark_failed(address)
             continue
         leaving = request.copy()

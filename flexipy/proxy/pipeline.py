@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flexipy.proxy.agent import Agent
 
     RequestStep = tuple[Callable[[RequestEvent], Awaitable[None] | None], Filter | None]
-    ResponseStep = tuple[Callable[[ResponseEvent], None], Filter | None]
+    ResponseStep = tuple[Callable[[ResponseEvent], Awaitable[None] | None], Filter | None]
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Pipeline:
                 if event.state:
                     return
         except SipError as error:
-            logger.info("%s: %r refused: %s", event.request.call_id, event.request, error)
+            logger.info("%s: %r refused: %s", event.request.label, event.request, error)
             event.reply(error.status, error.phrase)
             return
         except Exception:
@@ -109,7 +109,7 @@ class Pipeline:
 
     def _module_failed(self, event: RequestEvent) -> None:
         self.agent.counters["module_failures"] += 1
-        logger.exception("%s: a module failed on %r", event.request.call_id, event.request)
+        logger.exception("%s: a module failed on %r", event.request.label, event.request)
         if event.state != FINISHED:
             event.reply(500)
 
@@ -137,7 +137,7 @@ class Pipeline:
         if event.state != SUSPENDED:
             if error is not None and not isinstance(error, SipError):  # it had answered before it failed
                 self.agent.counters["module_failures"] += 1
-                logger.error("%s: a module failed after its answer", event.request.call_id, exc_info=error)
+                logger.error("%s: a module failed after its answer", event.request.label, exc_info=error)
             return
         if event.branch is None and event.transaction is not None and event.transaction.answered:
             event.state = FINISHED  # the caller gave up meanwhile
@@ -147,19 +147,46 @@ class Pipeline:
             event.reply(error.status, error.phrase)
         elif error is not None:
             self.agent.counters["module_failures"] += 1
-            logger.error("%s: a module failed while waiting", event.request.call_id, exc_info=error)
+            logger.error("%s: a module failed while waiting", event.request.label, exc_info=error)
             event.reply(500)
         else:
             event.resume()
 
-    def run_response(self, event: ResponseEvent) -> None:
-        """Take a response through the modules."""
-        for handler, filter_ in self._response_steps:
-            if filter_ is None or filter_(event):
-                try:
-                    handler(event)
-                except SipError as error:
-                    logger.info("%s: response not edited: %s", event.response.call_id, error)
-                except Exception:
-                    self.agent.counters["module_failures"] += 1
-                    logger.exception("%s: a module failed on a response", event.response.call_id)
+    def run_response(self, event: ResponseEvent) -> bool:
+        """Take a response through the modules it has not seen yet.
+
+        Returns:
+            False when a module holds it: `event.branch` is told once it may go on (`Branch.resume`).
+        """
+        steps = self._response_steps
+        while event.cursor < len(steps):
+            handler, filter_ = steps[event.cursor]
+            event.cursor += 1
+            if filter_ is not None and not filter_(event):
+                continue
+            try:
+                waiting = handler(event)
+            except SipError as error:
+                logger.info("%s: response not edited: %s", event.response.label, error)
+            except Exception:
+                self.agent.counters["module_failures"] += 1
+                logger.exception("%s: a module failed on a response", event.response.label)
+            else:
+                if waiting is not None:
+                    self._hold_response(event, waiting)
+                    return False
+        return True
+
+    def _hold_response(self, event: ResponseEvent, waiting: Awaitable[None]) -> None:
+        def failed(error: BaseException) -> None:
+            if isinstance(error, SipError):
+                logger.info("%s: response not edited: %s", event.response.label, error)
+            else:
+                self.agent.counters["module_failures"] += 1
+                logger.error("%s: a module failed on a response", event.response.label, exc_info=error)
+
+        def resume(_: asyncio.Future[None]) -> None:
+            event.now = self.agent.clock()
+            event.branch.resume(event)
+
+        self.agent.spawn(waiting, failed).add_done_callback(resume)

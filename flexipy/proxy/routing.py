@@ -51,6 +51,9 @@ def stamp_via(request: Request, index: int, value: bytes, flow: Flow) -> int | N
     Raises:
         HeaderError: no Via can be read there.
     """
+    if b";received=" in value:  # what the client says of itself counts for nothing
+        value = b";".join(piece for piece in value.split(b";") if not _is_param(piece, (b"received",)))
+        request.lines[index] = b"Via: " + value
     if value.endswith(b";rport"):
         request.lines[index] = b"Via: " + value[:-6] + flow.via_stamp
         return None

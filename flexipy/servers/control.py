@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flexipy.auth.throttle import GuessThrottle
 from flexipy.config.errors import ConfigError
 from flexipy.config.schema import Parameter
+from flexipy.media.relay import MediaRelay
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
 from flexipy.sip.errors import SipError
@@ -111,6 +112,7 @@ class Commands:
             "CONFIG_SET": self._config_set,
             "CONFIG_LIST": self._config_list,
             "COUNTERS": self._counters,
+            "RELAY_LIST": self._relay_list,
             "BANS": self._bans,
             "UNBAN": self._unban,
             "RELOAD": self._reload,
@@ -242,6 +244,13 @@ class Commands:
     def _counters(self, words: list[str]) -> object:
         _expect(words, 0, "COUNTERS")
         return self._server.counters()
+
+    def _relay_list(self, words: list[str]) -> object:
+        _expect(words, 0, "RELAY_LIST")
+        relay: MediaRelay | None = self._server.agent.services.get(MediaRelay)
+        if relay is None:
+            raise ControlError("module MediaRelay is not enabled")
+        return {"calls": [call.report() for call in relay.calls]}
 
     def _bans(self, words: list[str]) -> object:
         _expect(words, 0, "BANS")

@@ -100,6 +100,8 @@ def parse_authorization(raw: bytes) -> Authorization:
     if "\\" in text:
         return _credentials(_scan(raw))
     pieces = text.split('"')
+    if len(pieces) & 1 == 0:
+        raise HeaderError("unbalanced quotes")
     form = tuple(pieces[::2])
     pick = _forms.get(form)
     if pick is not None:

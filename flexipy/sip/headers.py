@@ -126,10 +126,12 @@ def replace_uri(raw: bytes, old: bytes, new: bytes) -> bytes:
         old: its URI, as `NameAddr.parse(raw).uri_raw`.
         new: comes in its place, in angle brackets.
     """
+    start = _closing_quote(raw) + 1 if raw.startswith(b'"') else 0  # a display name may look like an address
+    display, raw = raw[:start], raw[start:]
     bracketed = b"<" + old + b">"
     if bracketed in raw:
-        return raw.replace(bracketed, b"<" + new + b">", 1)
-    return raw.replace(old, new if b"<" in raw else b"<" + new + b">", 1)
+        return display + raw.replace(bracketed, b"<" + new + b">", 1)
+    return display + raw.replace(old, new if b"<" in raw else b"<" + new + b">", 1)
 
 
 def _checked(uri: bytes) -> bytes:

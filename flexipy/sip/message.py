@@ -95,6 +95,11 @@ class Message:
         return self.get(H.CALL_ID) or b""
 
     @property
+    def label(self) -> str:
+        """The Call-ID as logs show it: without line ends and the like."""
+        return repr(decode(self.call_id))[1:-1]
+
+    @property
     def cseq(self) -> CSeq:
         """The CSeq, decoded.
 

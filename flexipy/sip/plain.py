@@ -10,6 +10,7 @@ from typing import Final
 
 # What user and host may consist of and still need no closer look; upper case would have to be folded in the host.
 _PLAIN: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
+_LONGEST: Final = 255  # no host is longer
 _USUAL_HEADS: Final = frozenset((b"From: ", b"To: ", b"from: ", b"to: ", b"f: ", b"t: "))
 
 
@@ -23,7 +24,9 @@ def plain_address(line: bytes) -> str:
         Empty where the line needs a closer look: escapes, ports, URI parameters, no angle brackets, another scheme.
     """
     head, _, rest = line.partition(b"<sip:")
-    address, _, params = rest.partition(b">")
+    address, closed, params = rest.partition(b">")
+    if not closed or len(address) > _LONGEST:
+        return ""
     if address.translate(None, _PLAIN) != b"@" and address.translate(None, _PLAIN) != b"+@":
         return ""
     if head not in _USUAL_HEADS and not _ends_quoted(head):

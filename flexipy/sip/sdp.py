@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from itertools import pairwise
 from typing import Final
 
 from flexipy.sip.errors import SipError
@@ -298,7 +299,7 @@ class Sdp(Lines):
             if line[1:2] != b"=":
                 raise SdpError("a line of the session description without a type")
         described = Sdp(lines[: starts[0]] if starts else lines, end)
-        for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
+        for start, stop in pairwise([*starts, len(lines)]):
             described.media.append(Media(described, lines[start:stop]))
         return described
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from flexipy.sip.errors import HeaderError, UriError
 from flexipy.sip.params import Params, decode, encode, parse_params
@@ -209,20 +210,7 @@ def unescape(text: str) -> str:
     """`%hh` escapes resolved to their bytes, read as UTF-8. Text without escapes is returned as it is."""
     if "%" not in text:
         return text
-    out = bytearray()
-    raw = encode(text)
-    index = 0
-    while index < len(raw):
-        if raw[index] == 0x25:
-            try:
-                out.append(int(raw[index + 1 : index + 3], 16))
-                index += 3
-                continue
-            except ValueError:
-                pass
-        out.append(raw[index])
-        index += 1
-    return decode(bytes(out))
+    return decode(unquote_to_bytes(encode(text)))
 
 
 def _unescaped(text: str | None) -> str | None:

@@ -30,6 +30,7 @@ from flexipy.sip.message import Request
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, unescape
 
+from .allowance import Allowance
 from .breadth import MAX_BREADTH, limit_breadth
 from .late import LateDevices
 from .parameters import PARAMETERS
@@ -37,6 +38,9 @@ from .pending import PendingMessages
 from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
+_MOST_TARGETS: Final = 256  # one request must not become thousands
+# Nobody is asked for a password with these, so that they must not reach many.
+_WITHOUT_PASSWORD: Final = frozenset((b"ACK", b"BYE"))
 # A message of these types is worthless once it is late.
 _NOT_KEPT: Final = (b"im-iscomposing+xml", b"imdn+xml")
 
@@ -71,6 +75,7 @@ class Router(Module):
         )
         self._messages_now = MessageForkOptions(False, self._messages.accept_timeout, 0.0)
         self._pending: PendingMessages | None = None
+        self._allowance = Allowance()
         self._resolve_routes = values.boolean("resolve-routes")
         self._parent_fallback = values.boolean("parent-domain-fallback")
         self._fallback_filter = values.expression("fallback-route-filter")
@@ -130,6 +135,7 @@ class Router(Module):
             keeper = self._keeper(self._pending, message.target, message.id)
             fork = MessageFork.restored(event, options, message.key, keeper, message.delivered, now)
             self._late.watch(fork, {message.key}, message.request, SipUri.parse(message.target))
+            fork.finished_listeners.append(self._allowance.take(message.key, _size(message.request)))
             fork.finished_listeners.append(partial(self._pending.remove, message.id))
 
     def _keeper(self, pending: PendingMessages, target: bytes, row: int = 0) -> Callable[[MessageFork], None]:
@@ -166,7 +172,7 @@ class Router(Module):
             return None
         if self._names_a_place(uri):
             return None
-        if _X_TARGET_URIS in names:
+        if _X_TARGET_URIS in names and method not in _WITHOUT_PASSWORD:
             return self._route_to_many(event)
         found = self._targets.find(uri, time.time(), method == b"MESSAGE")
         if isinstance(found, list):
@@ -183,7 +189,10 @@ class Router(Module):
 
     async def _route_to_many(self, event: RequestEvent) -> None:
         found: dict[str, Destination] = {}
-        for raw in event.request.get_all(_X_TARGET_URIS):
+        targets = event.request.get_all(_X_TARGET_URIS)
+        if len(targets) > _MOST_TARGETS:
+            raise SipError("Max-Breadth Exceeded", 440)
+        for raw in targets:
             uri = NameAddr.parse(raw).uri
             if not self._domains.manages(uri.host):
                 found.setdefault(str(uri), Destination(str(uri), uri))
@@ -243,13 +252,23 @@ class Router(Module):
 
     def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
         key = self._targets.key(uri)
-        late = self._messages.fork_late and not _worthless_when_late(event.request)
+        late = self._may_be_kept(event.request, key)
         options = self._messages if late else self._messages_now
         keeper = self._keeper(self._pending, uri.raw) if late and self._pending is not None else None
         fork = MessageFork(event, options, key, keeper)
         if late:
             self._late.watch(fork, {key}, event.request, uri)
+            fork.finished_listeners.append(self._allowance.take(key, _size(event.request)))
         self._send_all(fork, event, destinations)
+
+    def _may_be_kept(self, request: Request, key: str) -> bool:
+        """Whether a message may wait for devices that are off."""
+        if not self._messages.fork_late or _worthless_when_late(request):
+            return False
+        if self._allowance.admits(key, _size(request)):
+            return True
+        self.context.counters["messages_too_many"] += 1
+        return False
 
     def _send_all(self, fork: Fork, event: RequestEvent, destinations: list[Destination]) -> None:
         original = event.request
@@ -263,7 +282,7 @@ class Router(Module):
     def _may_wait(self, event: RequestEvent, uri: SipUri) -> bool:
         """Whether a request for somebody without a device may be kept until one registers."""
         if event.method == b"MESSAGE":
-            late = self._messages.fork_late and not _worthless_when_late(event.request)
+            late = self._may_be_kept(event.request, self._targets.key(uri))
         else:
             late = event.method == b"INVITE" and self._calls.fork_late
         return late and self._exists(uri)
@@ -283,6 +302,10 @@ class Router(Module):
             return
         self.context.counters["users_not_found"] += 1
         event.reply(480 if self._exists(uri) else 404)
+
+
+def _size(request: Request) -> int:
+    return len(request.body) + sum(map(len, request.lines))
 
 
 def _worthless_when_late(request: Request) -> bool:

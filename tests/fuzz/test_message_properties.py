@@ -46,9 +46,18 @@ def test_anything_is_a_message_or_a_sip_error(data: bytes) -> None:
     assert repr(found)
 
 
+def with_length(data: bytes) -> bytes:
+    """A datagram may leave Content-Length out; what goes on always has one."""
+    found = parse(data)
+    head, end, body = data.partition(b"\r\n\r\n")
+    if found.lines[-1] == b"Content-Length: %d" % len(body) and not head.endswith(found.lines[-1]):
+        return head + b"\r\n" + found.lines[-1] + end + body
+    return data
+
+
 @given(message)
 def test_what_is_read_is_written_as_it_was(data: bytes) -> None:
-    assert bytes(parse(data)) == data
+    assert bytes(parse(data)) == with_length(data)
 
 
 @given(any_message)
@@ -68,6 +77,8 @@ def test_what_is_written_reads_the_same(data: bytes) -> None:
 def test_any_message_passes_the_checks_or_is_a_sip_error(data: bytes) -> None:
     found = read(data)
     if isinstance(found, Request):
+        if H.VIA not in found:
+            return  # nobody to answer: such a one is dropped before
         with contextlib.suppress(SipError):
             check_request(found)
             check_thoroughly(found)
@@ -100,7 +111,7 @@ def test_inserting_a_line_and_taking_it_out_changes_nothing(data: bytes, new: by
     found.insert(min(place, len(found.lines)), b"x-new", new)
     del found.lines[found.names.index(b"x-new")]
     found.names.remove(b"x-new")
-    assert bytes(found) == data
+    assert bytes(found) == with_length(data)
 
 
 @given(any_message, ANSWERED)

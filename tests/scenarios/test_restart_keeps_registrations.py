@@ -20,9 +20,15 @@ _INSTANCE = ';+sip.instance="<urn:uuid:7f0e6a52-0c1b-4d2e-8b1a-4b5ed1c0f0aa>"'
 
 
 @pytest.fixture
-def lone(place: Path) -> Iterator[Server]:
+def settings() -> dict[str, dict[str, str]]:
+    return {}
+
+
+@pytest.fixture
+def lone(place: Path, settings: dict[str, dict[str, str]]) -> Iterator[Server]:
     """A server of the test's own, which may come to harm."""
-    server = Server(place / "house", transports=[("udp", "127.0.0.1"), ("tcp", "127.0.0.1"), ("tls", "127.0.0.1")])
+    transports = [("udp", "127.0.0.1"), ("tcp", "127.0.0.1"), ("tls", "127.0.0.1")]
+    server = Server(place / "house", settings, transports)
     yield server.start()
     if server.program is not None:
         server.stop()
@@ -78,7 +84,8 @@ async def test_what_was_taken_back_stays_away(lone: Server) -> None:
         assert json.loads(lone.cli("REGISTRAR_DUMP")) == {"aors": []}
 
 
-async def test_a_call_goes_on_over_a_restart(lone: Server, place: Path) -> None:
+@pytest.mark.parametrize("settings", [{"module::MediaRelay": {"enabled": "false"}}])
+async def test_a_call_that_is_not_relayed_goes_on_over_a_restart(lone: Server, place: Path) -> None:
     alice = Baresip(lone, place, "alice", tone=500)
     bob = Baresip(lone, place, "bob", tone=700, account="answermode=auto")
     async with alice, bob:

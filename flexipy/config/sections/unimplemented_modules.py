@@ -89,31 +89,6 @@ PUSH_NOTIFICATION = module_section(
     implemented=False,
 )
 
-MEDIA_RELAY = module_section(
-    "MediaRelay",
-    "Lets audio and video pass through the server, for devices that cannot reach each other.",
-    True,
-    parameters=(
-        string("nortpproxy", "nortpproxy", "SDP attribute of a session that is relayed already."),
-        integer_range("sdp-port-range", "1024-65535", "UDP ports to use.", minimum=1, maximum=65535),
-        integer("sdp-port-range-min", "1024", "Use sdp-port-range."),
-        integer("sdp-port-range-max", "65535", "Use sdp-port-range."),
-        boolean("bye-orphan-dialogs", "false", "End calls whose media have stopped by a BYE to both sides."),
-        integer("max-calls", "0", "Calls relayed at once; 0 is without limit."),
-        boolean("force-relay-for-non-ice-targets", "true", "Relay when one side has no ICE."),
-        boolean("prevent-loops", "true", "Drop packets that would come back to the relay."),
-        boolean("early-media-relay-single", "true", "Before the answer, let the caller hear one device only."),
-        integer("max-early-media-per-call", "0", "Devices heard before the answer at most; 0 is without limit."),
-        duration("inactivity-period", "3600", "A call without media for this long is given up."),
-        boolean("force-public-ip-for-sdp-masquerading", "false", "Announce the public address in each SDP."),
-        integer("h264-filtering-bandwidth", "0", "Thin out H.264 below this bandwidth; 0 is never."),
-        integer("h264-iframe-decim", "1", "Pass every n-th intra picture when thinning out."),
-        boolean("h264-decim-only-last-proxy", "true", "Thin out at the last proxy only."),
-        boolean("drop-telephone-event", "false", "Drop dialled digits (RFC 4733)."),
-    ),
-    implemented=False,
-)
-
 TRANSCODER = module_section(
     "Transcoder",
     "Translates between audio codecs.",
@@ -192,6 +167,5 @@ UNIMPLEMENTED_MODULES: tuple[Section, ...] = (
     PRESENCE,
     B2BUA,
     PUSH_NOTIFICATION,
-    MEDIA_RELAY,
     TRANSCODER,
 )

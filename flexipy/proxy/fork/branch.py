@@ -35,12 +35,14 @@ class Branch:
         response: the final response, kept until the context has chosen.
         transaction: the client transaction while one lives.
         cancelled: whether the context gave it up.
+        overloaded: whether this server itself lacks what the request needs, which its caller may know.
         reached: whether `status` is an answer from there, not one made up here.
     """
 
     __slots__ = (
         "_cancel_reason",
         "_cancel_sent",
+        "_held",
         "_mark",
         "_targets",
         "_uri",
@@ -49,6 +51,7 @@ class Branch:
         "event",
         "flow",
         "flow_token",
+        "overloaded",
         "priority",
         "reached",
         "response",
@@ -68,8 +71,10 @@ class Branch:
         self.transaction: ClientTransaction | None = None
         self.cancelled = False
         self.reached = False
+        self.overloaded = False
         self.flow: Flow | None = None
         self._cancel_sent = False
+        self._held: list[ResponseEvent] = []
         self._mark = b""
         self._cancel_reason: bytes | None = None
         self._targets: list[Target] | None = None
@@ -119,7 +124,7 @@ class Branch:
         try:
             self._targets = await agent.egress.targets(uri, event.request)
         except ResolutionError as error:
-            agent.logger.info("%s: cannot find %s: %s", event.request.call_id, uri, error)
+            agent.logger.info("%s: cannot find %s: %s", event.request.label, uri, error)
             if not self.finished:
                 self.fail(503 if error.temporary else 404, agent.clock())
             return
@@ -139,7 +144,7 @@ class Branch:
                 if flow is None:
                     flow = await agent.transports.connect(target)
             except FlowError as error:
-                agent.logger.info("%s: %s not reached: %s", event.request.call_id, target, error)
+                agent.logger.info("%s: %s not reached: %s", event.request.label, target, error)
                 agent.resolver.mark_failed(target)
                 continue
             if self._given_up():
@@ -245,6 +250,7 @@ class Branch:
         status = 500
         if isinstance(error, SipError):  # a module could not edit what leaves
             status = error.status
+            self.overloaded = status == 503
         else:
             agent.counters["task_failures"] += 1
             agent.logger.error("sending on failed", exc_info=error)
@@ -256,6 +262,7 @@ class Branch:
     def answer_locally(self, response: Response, now: float) -> None:
         """A module answered the branch's request instead of sending it on."""
         if not self.finished:
+            self.overloaded = response.status == 503
             self._pass_on(response, None, now)
 
     def fail(self, status: int, now: float) -> None:
@@ -271,15 +278,27 @@ class Branch:
         self._pass_on(Response.to_request(request, status, "", tag), None, now)
 
     def _pass_on(self, response: Response, flow: Flow | None, now: float) -> None:
-        status = response.status
-        first_final = status >= 200 and self.status < 200
-        self.status = status
-        context = self.context
-        agent = context.agent
-        agent.pipeline.run_response(ResponseEvent(agent, response, flow, self, now))
+        agent = self.context.agent
+        event = ResponseEvent(agent, response, flow, self, now)
+        if self._held:
+            self._held.append(event)  # responses of one branch keep their order
+        elif agent.pipeline.run_response(event):
+            self._deliver(response, now)
+        else:
+            self._held = [event]
+
+    def resume(self, event: ResponseEvent) -> None:
+        """A module lets a response go that it held; those that came after it follow."""
+        run = self.context.agent.pipeline.run_response
+        while self._held and run(self._held[0]):
+            self._deliver(self._held.pop(0).response, event.now)
+
+    def _deliver(self, response: Response, now: float) -> None:
+        first_final = response.status >= 200 and self.status < 200
+        self.status = response.status
         if first_final:
             self.response = response
-        context.on_branch_response(self, response, now)
+        self.context.on_branch_response(self, response, now)
 
     def release(self) -> None:
         """Let go of the request and the response; the context is done with this branch."""

@@ -74,7 +74,8 @@ class Relay(ResponseContext):
         """Pass the response on."""
         if response is None:
             return
-        _hide_unavailable(response)
+        if not branch.overloaded:
+            _hide_unavailable(response)
         server = self.server
         invite = server.method == b"INVITE"
         server.respond(response, now)
@@ -103,16 +104,18 @@ class Fork(ResponseContext):
         clock_skew: unused by callers; see subclasses.
 
     Attributes:
+        added: how many targets it was ever given.
         finished_listeners: called once when the fork is over, for who watches the registrar on its behalf.
         key: the registrar's key of the address forked to.
     """
 
-    __slots__ = ("event", "finished_listeners", "key", "pending")
+    __slots__ = ("added", "event", "finished_listeners", "key", "pending")
 
     def __init__(self, event: RequestEvent, key: str = "") -> None:
         super().__init__(event)
         self.event: RequestEvent | None = event
         self.key = key
+        self.added = 0
         self.pending: list[Branch] = []
         self.finished_listeners: list[Callable[[], None]] = []
         event.state = FINISHED
@@ -131,6 +134,7 @@ class Fork(ResponseContext):
         event = self.event
         if event is None or self.done:
             return None
+        self.added += 1
         branch = Branch(self, uid, priority)
         branch.flow_token = flow_token
         branch.event = event.for_branch(branch, request)
@@ -177,7 +181,8 @@ class Fork(ResponseContext):
         """Give the caller its final response."""
         if not self.done:
             self.done = True
-            _hide_unavailable(response)
+            if not any(branch.overloaded for branch in self.branches):
+                _hide_unavailable(response)
             self.server.respond(response, now)
 
     def answer_with(self, status: int, now: float) -> None:
@@ -207,12 +212,13 @@ class Fork(ResponseContext):
         """Give the caller the best of the branches' responses.
 
         A 503 would have it avoid this server, a 430 is for proxies only (RFC 3261 section 16.7 item 6, RFC 5626
-        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now.
+        section 11.6): it hears 500 where a device said so itself, otherwise that nobody can be reached now; and 503
+        where it is this server that lacks something.
         """
         best = self.best_response(ignored)
         if best is None:
             self.answer_with(otherwise, now)
-        elif best.status in (430, 503):
+        elif best.status in (430, 503) and not any(branch.overloaded for branch in self.branches):
             refused = any(branch.reached and branch.status == 503 for branch in self.branches)
             self.answer_with(500 if refused else 480, now)
         else:

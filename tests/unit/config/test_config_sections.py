@@ -60,7 +60,6 @@ def test_every_declaration_is_well_formed() -> None:
         ("module::RegEvent", "enabled filter regevent-server"),
         ("module::Presence", "enabled filter presence-server only-list-subscription"),
         ("module::PushNotification", "enabled filter timeout apple firebase external-push-uri google"),
-        ("module::MediaRelay", "enabled filter nortpproxy sdp-port-range bye-orphan-dialogs max-calls"),
         ("module::Transcoder", "enabled filter jb-nom-size rc-user-agents audio-codecs"),
     ],
 )

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from flexipy.modules.router.allowance import Allowance
+from flexipy.sip.message import Response
 from tests.unit.proxy.house import House, Phone, open_house
 
 
@@ -64,6 +66,36 @@ async def test_a_message_is_forgotten_in_the_end(make_proxy: Any) -> None:
     house.phone("192.0.2.1")
     assert one.methods == []
     assert house.open_transactions == 0
+
+
+async def test_only_so_many_messages_wait_for_one_address(make_proxy: Any) -> None:
+    house = await open_house(make_proxy)
+    phone = house.phone("192.0.2.1")
+    for _ in range(1001):
+        house.calls(method="MESSAGE")
+        phone.flow.sent.clear()
+    house.proxy.advance(40)
+    heard = [response.status for response in house.caller.responses]
+    assert (heard.count(202), heard.count(408)) == (1000, 1)
+    phone = house.phone("192.0.2.1")
+    for asked in phone.flow.requests:
+        phone.flow.sends(Response.to_request(asked, 200, "", b"t"))
+    house.caller.sent.clear()
+    house.calls(method="MESSAGE")
+    house.proxy.advance(6)
+    assert house.heard() == [202]
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    allowance = Allowance(10, 1000)
+    given_back = [allowance.take(f"user{number}", 300) for number in range(3)]
+    assert not allowance.admits("another", 300)
+    assert allowance.admits("another", 100)
+    given_back[0]()
+    assert allowance.admits("another", 300)
+    for number in range(10):
+        allowance.take("one", number)
+    assert not allowance.admits("one", 0)
 
 
 async def test_without_late_forking_the_sender_hears_what_happened(make_proxy: Any) -> None:

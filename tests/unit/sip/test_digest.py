@@ -219,3 +219,12 @@ def test_an_old_nonce_leaves_the_memory_when_it_comes_again() -> None:
     source.use(nonce, 1, 5.0)
     assert source.use(nonce, 2, 16.0) is Freshness.STALE
     assert len(source) == 0
+
+
+def test_a_quote_too_many_is_refused_also_in_a_form_that_is_known() -> None:
+    good = b'Digest username="a", realm="r", nonce="n", uri="u", response="d", algorithm=MD5, qop=auth, cnonce="c"'
+    for _ in range(2):
+        assert parse_authorization(good).algorithm == "MD5"
+    for extra in (b'"', b'"x', b'"SHA-256'):
+        with pytest.raises(HeaderError):
+            parse_authorization(good + extra)

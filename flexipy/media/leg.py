@@ -1,0 +1,176 @@
+"""One side of one stream: a pair of ports, who is at the other end, what it sent."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flexipy.media import rtp
+from flexipy.media.channel import RtcpChannel, RtpChannel
+from flexipy.media.learning import RtcpLearner, RtpLearner
+from flexipy.media.ports import PortPair
+from flexipy.media.statistics import Source
+from flexipy.media.terms import Address, Expected, Route
+
+_KEY_FRAME_INTERVAL = 1.0
+"""Seconds between two requests for a key frame: each costs the sender a large burst."""
+_CNAME = b"flexipy"
+
+
+class Leg:
+    """The relay's two ports toward one side.
+
+    Attributes:
+        local_ip: the address they are bound to.
+        port: for RTP; goes into SDP.
+        rtcp_port: for RTCP; without meaning when that side multiplexes.
+
+    """
+
+    __slots__ = (
+        "_asked",
+        "_changed",
+        "_clock",
+        "_counters",
+        "_key_frame_wanted",
+        "_ssrc",
+        "closed",
+        "expected",
+        "local_ip",
+        "pair",
+        "port",
+        "rtcp",
+        "rtcp_port",
+        "rtp",
+        "source",
+    )
+
+    def __init__(
+        self,
+        pair: PortPair,
+        local_ip: str,
+        counters: dict[str, int],
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+        owns: Callable[[str, int], bool],
+    ) -> None:
+        self.pair = pair
+        self.local_ip = local_ip
+        self.port = pair.port
+        self.rtcp_port = pair.port + 1
+        self.expected: Expected | None = None
+        self.closed = False
+        self.source = Source()
+        self._changed = changed
+        self._counters = counters
+        self._clock = clock
+        self._ssrc = secrets.token_bytes(4)
+        self._asked: float | None = None
+        self._key_frame_wanted = False
+        learner = RtpLearner(owns)
+        self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
+        self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
+
+    def expect(self, expected: Expected) -> None:
+        """Take over what SDP says of this side, again at each change; another address is learnt anew."""
+        self.expected = expected
+        self.source.describe(expected.kind, expected.clock_rates)
+        self.rtp.expect(expected)
+        self.rtcp.expect(expected)
+        self._changed()
+
+    @property
+    def plain(self) -> bool:
+        """Whether its packets may be touched."""
+        return self.expected is not None and not self.expected.secure and not self.rtp.opaque
+
+    @property
+    def muxed(self) -> bool:
+        """Whether RTCP goes by the RTP port."""
+        return self.expected is not None and self.expected.rtcp_mux
+
+    @property
+    def heard(self) -> float:
+        """When a packet came last, or the leg was made."""
+        return max(self.rtp.heard, self.rtcp.heard)
+
+    def rtp_route(self) -> Route | None:
+        """How to send RTP to this side; None when it is not known where."""
+        to = self._reachable(self.rtp.learner.destination)
+        return None if to is None else (self.rtp.sendto, to)
+
+    def rtcp_route(self) -> Route | None:
+        """How to send RTCP to this side (RFC 5761); None when it is not known where."""
+        if self.muxed:
+            return self.rtp_route()
+        to = self._reachable(self.rtcp.learner.destination)
+        return None if to is None else (self.rtcp.sendto, to)
+
+    def _reachable(self, to: Address | None) -> Address | None:
+        if to is None or self.closed or (":" in to[0]) != (":" in self.local_ip):
+            return None
+        return (to[0], to[1], 0, 0) if ":" in to[0] and len(to) == 2 else to
+
+    def send_to(self, rtp_routes: Sequence[Route], rtcp_routes: Sequence[Route], beside: Sequence[Route]) -> None:
+        """Set where the packets of this side go.
+
+        A receiver that was not there before, or elsewhere, cannot begin in the middle of a picture: video is asked
+        for a key frame.
+
+        Args:
+            rtp_routes: of RTP, and of the STUN and DTLS on its port.
+            rtcp_routes: of RTCP.
+            beside: of the STUN and DTLS on the RTCP port.
+
+        """
+        joined = not set(rtp_routes) <= set(self.rtp.routes)
+        self.rtp.routes = tuple(rtp_routes)
+        self.rtp.rtcp_routes = self.rtcp.rtcp_routes = tuple(rtcp_routes)
+        self.rtcp.routes = tuple(beside)
+        if joined:
+            self.request_key_frame(self._clock())
+
+    def request_key_frame(self, now: float) -> None:
+        """Send this side a PLI if it sends plain video; at most one a second, the next by `tick`."""
+        expected = self.expected
+        if expected is None or expected.kind != "video" or expected.secure or self.source.ssrc is None:
+            return  # who has sent nothing begins with a key frame anyway
+        route = self.rtcp_route()
+        self._key_frame_wanted = route is None or (self._asked is not None and now - self._asked < _KEY_FRAME_INTERVAL)
+        if route is not None and not self._key_frame_wanted:
+            self._asked = now
+            self._counters["relay_key_frame_requests"] += 1
+            channel = self.rtp if self.muxed else self.rtcp
+            channel.send(rtp.picture_loss(self._ssrc, self.source.ssrc, _CNAME), route[1])
+
+    def tick(self, now: float) -> None:
+        """Send the request for a key frame that had to wait."""
+        if self._key_frame_wanted and not self.closed:
+            self.request_key_frame(now)
+
+    def _rtp_moved(self) -> None:
+        self.rtcp.learner.rtp_moved()
+        self._changed()
+
+    def close(self) -> None:
+        """Stop reading; the ports go back to the pool by whoever took them."""
+        if not self.closed:
+            self.closed = True
+            self.rtp.close()
+            self.rtcp.close()
+
+    def report(self, now: float) -> dict[str, Any]:
+        """What this side sent so far, JSON-able. Jitter in milliseconds, age in seconds."""
+        learner = self.rtp.learner
+        remote = learner.destination
+        return {
+            "local": [self.local_ip, self.port],
+            "remote": None if remote is None else [remote[0], remote[1]],
+            "locked": learner.locked is not None,
+            "packets": self.rtp.packets,
+            "bytes": self.rtp.bytes,
+            "rtcp_packets": self.rtcp.packets,
+            "lost": self.source.lost,
+            "jitter": round(self.source.jitter, 3),
+            "strangers": self.rtp.strangers + self.rtcp.strangers,
+            "last_packet_age": round(now - self.heard, 3) if self.rtp.packets or self.rtcp.packets else None,
+        }
