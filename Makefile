@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONF ?= conf/flexisip.conf
+# A copy of the package, compiled where there is a C compiler (FLEXIPY_COMPILE=0 for none). It is made anew when any
+# source has changed: the stamp's name is a hash of them all.
+COMPILED := build/compiled
+STAMP := $(COMPILED)/.$(shell { echo "$(FLEXIPY_COMPILE)"; find setup.py pyproject.toml packaging/compiling.py \
+	flexipy/ modules/ -name '*.py' -o -name '*.toml' | LC_ALL=C sort | xargs sha256sum; } | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
 
@@ -20,11 +25,18 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	@touch $@ $(VENV)/.installed
 
+$(STAMP): | $(VENV)/.installed
+	@rm -rf $(COMPILED)
+	@echo "compiling flexipy, about a minute"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED) .
+	@touch $@
+	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version
+
 var/passwd: | $(VENV)/.installed
 	@sh packaging/first-accounts.sh $(BIN)/flexipy $@
 
-run: $(VENV)/.installed var/passwd  ## set up and start a server on this machine
-	exec $(BIN)/flexipy --server proxy -c $(CONF)
+run: $(VENV)/.installed $(STAMP) var/passwd  ## set up and start a server on this machine
+	PYTHONPATH=$(COMPILED) exec $(BIN)/flexipy --server proxy -c $(CONF)
 
 accounts: $(VENV)/.installed  ## list the accounts of the server that `make run` starts
 	$(BIN)/flexipy passwd var/passwd list

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from flexipy.compilation import describe
 from flexipy.config.reader import read
 from flexipy.servers.discovery import full_schema
 from flexipy.servers.proxy import ProxyServer
@@ -303,7 +304,7 @@ def main() -> int:
     options = parser.parse_args()
     registration_us, call_us, yardstick_ns = asyncio.run(measure(options.count, options.users, options.profile))
     scale = max(1.0, yardstick_ns / 100)
-    print(f"CPU in process, interpreted; yardstick {yardstick_ns:.0f} ns")
+    print(f"CPU in process, {describe()}; yardstick {yardstick_ns:.0f} ns")
     over = False
     for name, spent, limit in (
         ("registration", registration_us, options.limit_registration),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flexipy import __version__
+from flexipy.compilation import describe
 
 _DEFAULT_CONFIGURATION = "/etc/flexisip/flexisip.conf"
 _TOOLS = {"passwd": "flexipy.cli.passwd", "certificate": "flexipy.cli.certificate"}
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--list-sections", action="store_true", help="list the sections a configuration may have")
     add("--list-overrides", action="store_true", help="list what differs from the defaults")
     add("--rewrite-config", action="store_true", help="print the configuration anew, your values kept")
-    add("-v", "--version", action="version", version=f"flexipy {__version__}")
+    add("-v", "--version", action="version", version=f"flexipy {__version__}, {describe()}")
     return parser
 
 

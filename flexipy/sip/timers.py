@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 TICK: Final = 0.05  # seconds; how coarse the shell may be in calling `fire`
 
 
 _SWEEP_LEAST: Final = 4096  # entries of one duration from which on cancelled ones are swept out
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Timed:
     """Something that timers run for.
 
