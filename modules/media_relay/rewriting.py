@@ -61,7 +61,19 @@ def expected_of(media: Media, signalling_ip: str) -> Expected:
         signalling_ip,
         ufrag.decode("ascii", "replace") if ufrag else None,
         media.kind.decode("ascii", "replace"),
+        _clock_rates(media),
     )
+
+
+def _clock_rates(media: Media) -> dict[int, int]:
+    """The RTP clock of each payload type that says it, in Hz (RFC 8866 section 6.6)."""
+    rates: dict[int, int] = {}
+    for value in media.attributes(b"rtpmap"):
+        number, _, encoding = value.partition(b" ")
+        rate = encoding.strip().split(b"/")[1:2]
+        if number.isdigit() and rate and rate[0].isdigit() and len(rate[0]) < 10:
+            rates[int(number)] = int(rate[0])
+    return rates
 
 
 def redirect(media: Media, leg: Leg, address: str) -> None:
