@@ -189,21 +189,28 @@ class InternalRelay:
             return
         response = event.response
         status = response.status
-        call, branch = exchange.call, exchange.branch
+        _call, branch = exchange.call, exchange.branch
         if exchange.initial and event.flow is not None and not branch.side.bind:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
         if status < 300:
-            sdp = description(response)
-            if sdp is not None:
-                try:
-                    self._pass_through(exchange, sdp, response, not exchange.from_caller)
-                except SipError as error:
-                    self.context.logger.warning("%s: answer not relayed: %s", call.relay.name, error)
+            described = self._answer_through(exchange, response)
             if exchange.initial:
-                self._progress(exchange, response, sdp is not None)
+                self._progress(exchange, response, described)
         if status >= 200:
             self._final(request_event, exchange, status)
+
+    def _answer_through(self, exchange: Exchange, response: Message) -> bool:
+        """Whether a response described media; one that can't be read goes on as it is."""
+        try:
+            sdp = description(response)
+            if sdp is not None:
+                self._pass_through(exchange, sdp, response, not exchange.from_caller)
+        except SipError as error:
+            self.context.counters["relay_bad_answers"] += 1
+            self.context.logger.warning("%s: answer not relayed: %s", exchange.call.relay.name, error)
+            return False
+        return sdp is not None
 
     def _progress(self, exchange: Exchange, response: Message, described: bool) -> None:
         call, branch = exchange.call, exchange.branch

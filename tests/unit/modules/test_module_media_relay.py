@@ -334,6 +334,20 @@ async def test_a_description_that_cannot_be_read_is_refused(proxy: FakeProxy, bo
     assert alice.last_response.status == 400
 
 
+async def test_an_answer_that_cannot_be_read_goes_on_and_the_call_ends_as_others_do(
+    proxy: FakeProxy, media: list[Media]
+) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    first = invite(media[0].port)
+    alice.sends(first)
+    answer(bob, 200, body="v=0\r\nm=audio\r\n")
+    assert (alice.last_response.status, alice.last_response.body) == (200, b"v=0\r\nm=audio\r\n")
+    alice.sends(in_dialog("BYE", first))
+    answer(bob, 200)
+    assert not relay_of(proxy).calls
+
+
 @pytest.mark.parametrize(
     "proxy",
     [["module::MediaRelay/inactivity-period=5", "module::MediaRelay/bye-orphan-dialogs=true"]],
