@@ -189,7 +189,7 @@ class InternalRelay:
             return
         response = event.response
         status = response.status
-        _call, branch = exchange.call, exchange.branch
+        branch = exchange.branch
         if exchange.initial and event.flow is not None and not branch.side.bind:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
