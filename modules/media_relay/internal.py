@@ -128,7 +128,7 @@ class InternalRelay:
             event.before_send = [*(event.before_send or ()), edit]
 
     def _is_ours_to_relay(self, event: RequestEvent, sdp: Sdp) -> bool:
-        offered = list(relayed(sdp))
+        offered = relayed(sdp)
         if not offered:
             return False
         if self._prevent_loops and any(self._relay.owns(media.address or "", media.port) for _, media in offered):

@@ -326,6 +326,17 @@ async def test_too_few_ports_are_a_503_and_leave_nothing(proxy: FakeProxy, media
     assert not relay_of(proxy).calls
 
 
+async def test_more_streams_than_a_call_may_have_are_refused(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    before = len(bob.requests)
+    alice.sends(invite(media[0].port, extra="".join(f"m=video {port} RTP/AVP 97\r\n" for port in range(6000, 6100))))
+    assert alice.last_response.status == 488
+    assert len(bob.requests) == before
+    proxy.module(MediaRelayModule).backend.sweep()
+    assert not relay_of(proxy).calls
+
+
 @pytest.mark.parametrize("body", ["v=0\r\nm=audio\r\n", "hello"])
 async def test_a_description_that_cannot_be_read_is_refused(proxy: FakeProxy, body: str) -> None:
     registered(proxy, "bob", 4001)
