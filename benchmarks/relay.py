@@ -1,6 +1,6 @@
 """The media relay beside bare sockets and beside rtpengine: CPU per packet, packets per core, added delay.
 
-    python benchmarks/relay.py [--seconds 5] [--without-rtpengine]
+    python benchmarks/relay.py [--seconds 3] [--rounds 3] [--without-rtpengine]
 
 Each server is a process of its own on loopback and forwards the same traffic: 1100-byte RTP packets, 25 bursts (frames)
 a second of nine packets each, 2 Mbit/s per stream. With more receivers there are fewer streams, so that the copies per
@@ -9,7 +9,7 @@ to the receiver's socket. Delay is measured by the kernel's time of arrival, tha
 
 `paced` is traffic as it comes; for `full` the sender keeps a hundred packets under way, and packets per core are those
 forwarded per CPU second. rtpengine runs in userspace (no kernel table) and relays one to one; install Debian's
-package rtpengine-daemon to have it measured.
+package rtpengine-daemon to have it measured. Figures are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import struct
@@ -26,13 +27,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import uvloop
 
 HOME = "127.0.0.1"
+CORES = sorted(os.sched_getaffinity(0))
 _SIZE = 1100
 _FRAMES = 25
 _BURST = 9
@@ -41,7 +44,6 @@ _WINDOW = 100
 _HEADER = struct.Struct("!BBHIIQ")  # RTP, then the time of sending in ns
 _SO_TIMESTAMPNS = 35
 _PREVIEW_DEVICES = 10
-_PREVIEW_PACKETS = 2_000_000 / 8 / _SIZE
 
 
 # -- servers: each prints the ports that callers send to, as JSON, then forwards until its input ends -------------
@@ -177,6 +179,12 @@ def bound() -> socket.socket:
     return sock
 
 
+def keep_apart(pid: int) -> None:
+    """The server on another core than the traffic, where there are two: else a burst waits for its sender."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {CORES[-1]})
+
+
 def cpu_seconds(pid: int) -> float:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
@@ -269,15 +277,16 @@ def quantile(values: list[int], share: float) -> float:
     return sorted(values)[int(len(values) * share)] / 1000 if values else 0.0
 
 
-def traffic_of(receivers: int) -> Traffic:
-    streams = _STREAMS // receivers
+def traffic_of(receivers: int, streams: int = 0) -> Traffic:
+    streams = streams or _STREAMS // receivers
     return Traffic([bound() for _ in range(streams)], [[bound() for _ in range(receivers)] for _ in range(streams)])
 
 
-def measure(kind: str, receivers: int, seconds: float, floor: float) -> Result:
-    traffic = traffic_of(receivers)
+def measure(kind: str, receivers: int, seconds: float, floor: float, streams: int = 0) -> Result:
+    traffic = traffic_of(receivers, streams)
     plan = traffic.plan()
     with rtpengine(plan) if kind == "rtpengine" else own_server(kind, plan) as (pid, ports):
+        keep_apart(pid)
         traffic.paced(ports, 0.5)  # addresses are learnt, code is warm
         traffic.sent = traffic.received = 0
         traffic.delays.clear()
@@ -307,13 +316,15 @@ def direct_delay() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="3")
     parser.add_argument("--without-rtpengine", action="store_true")
     parser.add_argument("--serve", choices=["flexipy", "bare"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         uvloop.run(serve(arguments.serve))
         return
+    os.sched_setaffinity(0, {CORES[0]})
     floor = direct_delay()
     print(f"a datagram without relay arrives after {floor:.0f} us; delays below are added to that")
     print(f"{'server':12}{'receivers':>10}{'us/packet':>11}{'us/copy':>9}{'copies/s/core':>15}", end="")
@@ -322,15 +333,19 @@ def main() -> None:
     runs = [(kind, receivers) for receivers in (1, 5, 20) for kind in ("bare", "flexipy")]
     if not arguments.without_rtpengine and shutil.which("rtpengine"):
         runs.insert(2, ("rtpengine", 1))
-    for kind, receivers in runs:
-        result = results[kind, receivers] = measure(kind, receivers, arguments.seconds, floor)
-        print(f"{kind:12}{receivers:10}{result.packet:11.2f}{result.copy:9.2f}{result.per_core:15,.0f}", end="")
+    rounds = [{run: measure(*run, arguments.seconds, floor) for run in runs} for _ in range(arguments.rounds)]
+    for run in runs:
+        result = results[run] = Result(*map(median, zip(*(astuple(done[run]) for done in rounds), strict=True)))
+        print(f"{run[0]:12}{run[1]:10}{result.packet:11.2f}{result.copy:9.2f}{result.per_core:15,.0f}", end="")
         print(f"{result.p50:8.0f}{result.p99:8.0f}{result.lost:8.2%}", flush=True)
     compare(results)
+    preview = [measure("flexipy", _PREVIEW_DEVICES, arguments.seconds, floor, 1) for _ in range(arguments.rounds)]
+    share = median(result.packet for result in preview) * _FRAMES * _BURST / 1e6
+    print(f"one 2 Mbit/s preview to {_PREVIEW_DEVICES} devices, measured alone: {share:.1%} of one core")
 
 
 def compare(results: dict[tuple[str, int], Result]) -> None:
-    one, few, many = (results["flexipy", receivers] for receivers in (1, 5, 20))
+    one, many = results["flexipy", 1], results["flexipy", 20]
     for receivers in (1, 5, 20):
         ratio = results["flexipy", receivers].copy / results["bare", receivers].copy
         print(f"flexipy / bare sockets, {receivers} receivers: {ratio:.2f} of the CPU per copy")
@@ -339,8 +354,6 @@ def compare(results: dict[tuple[str, int], Result]) -> None:
         print(f"flexipy / rtpengine, one to one: {one.copy / engine.copy:.2f} of the CPU per packet,", end=" ")
         print(f"{one.per_core / engine.per_core:.2f} of the packets per core")
         print(f"flexipy / rtpengine, per copy with 20 receivers: {many.copy / engine.copy:.2f}")
-    share = _PREVIEW_PACKETS * _PREVIEW_DEVICES * (few.copy + many.copy) / 2 / 1e6
-    print(f"a 2 Mbit/s preview to {_PREVIEW_DEVICES} devices takes {share:.1%} of one core")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from flexipy.media.learning import RtcpLearner, RtpLearner
 from flexipy.media.ports import PortPair
 from flexipy.media.statistics import Source
 from flexipy.media.terms import Address, Expected, Route
+from flexipy.media.thinning import Thinner
 
 _KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame: each costs the sender a large burst."""
@@ -33,6 +34,8 @@ class Leg:
         "_counters",
         "_key_frame_wanted",
         "_ssrc",
+        "_thin_send",
+        "_thinner",
         "closed",
         "expected",
         "local_ip",
@@ -66,6 +69,8 @@ class Leg:
         self._ssrc = secrets.token_bytes(4)
         self._asked: float | None = None
         self._key_frame_wanted = False
+        self._thinner: Thinner | None = None
+        self._thin_send = self._send_thinned  # one object: routes are compared
         learner = RtpLearner(owns)
         self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
         self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
@@ -93,15 +98,30 @@ class Leg:
         """When a packet came last, or the leg was made."""
         return max(self.rtp.heard, self.rtcp.heard)
 
+    def thin(self, thinner: Thinner | None) -> None:
+        """Send this side less than all of the media; never done to encrypted ones. None: everything."""
+        self._thinner = thinner if self.plain else None
+        self._changed()
+
+    def _send_thinned(self, packet: bytes, to: Address) -> None:
+        less = packet if self._thinner is None else self._thinner.thin(packet)
+        if less is None:
+            self._counters["relay_thinned"] += 1
+        else:
+            self.rtp.sendto(less, to)
+
     def rtp_route(self) -> Route | None:
         """How to send RTP to this side; None when it is not known where."""
         to = self._reachable(self.rtp.learner.destination)
-        return None if to is None else (self.rtp.sendto, to)
+        if to is None:
+            return None
+        return (self.rtp.sendto if self._thinner is None else self._thin_send), to
 
     def rtcp_route(self) -> Route | None:
         """How to send RTCP to this side (RFC 5761); None when it is not known where."""
         if self.muxed:
-            return self.rtp_route()
+            to = self._reachable(self.rtp.learner.destination)
+            return None if to is None else (self.rtp.sendto, to)
         to = self._reachable(self.rtcp.learner.destination)
         return None if to is None else (self.rtcp.sendto, to)
 

@@ -25,6 +25,7 @@ _COUNTERS = (
     "relay_bytes",
     "relay_copies",
     "relay_strangers",
+    "relay_thinned",
     "relay_malformed",
     "relay_send_failures",
     "relay_socket_errors",

@@ -129,6 +129,14 @@ class Lines:
                 return
 
     @property
+    def bandwidth(self) -> int | None:
+        """The bandwidth of `b=AS`, in kbit/s (RFC 8866 section 5.8); None where there is none."""
+        for line in self.lines:
+            if line.startswith(b"b=AS:") and line[5:].strip().isdigit() and len(line) < 20:
+                return int(line[5:])
+        return None
+
+    @property
     def direction(self) -> bytes | None:
         """`sendrecv`, `sendonly`, `recvonly` or `inactive`; None where nothing is said."""
         for name in _DIRECTIONS:
@@ -251,6 +259,15 @@ class Media(Lines):
         while place < len(self.lines) and self.lines[place][:2] == b"i=":
             place += 1
         self.lines.insert(place, connection_line(address))
+
+    def types_of(self, encoding: bytes) -> frozenset[int]:
+        """The payload types that an encoding has here, `H264`, in any case."""
+        wanted = encoding.upper()
+        return frozenset(
+            int(number)
+            for number in self.formats
+            if number.isdigit() and self.encoding(number).partition(b"/")[0].upper() == wanted
+        )
 
     def encoding(self, payload_type: bytes) -> bytes:
         """The `rtpmap` of a payload type, `H264/90000`; empty where there is none."""

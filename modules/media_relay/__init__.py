@@ -106,10 +106,20 @@ class MediaRelayModule(Module):
         ),
         integer("sdp-port-range-min", "1024", "Use sdp-port-range.", implemented=False),
         integer("sdp-port-range-max", "65535", "Use sdp-port-range.", implemented=False),
-        integer("h264-filtering-bandwidth", "0", "Thin out H.264 below this bandwidth; 0 is never.", implemented=False),
-        integer("h264-iframe-decim", "1", "Pass every n-th intra picture when thinning out.", implemented=False),
-        boolean("h264-decim-only-last-proxy", "true", "Thin out at the last proxy only.", implemented=False),
-        boolean("drop-telephone-event", "false", "Drop dialled digits (RFC 4733).", implemented=False),
+        integer(
+            "h264-filtering-bandwidth",
+            "0",
+            "Send only the key frames of H.264 video to receivers whose description allows less than this many kbit/s "
+            "(`b=AS`); 0 is never. Encrypted video passes as it is.",
+            minimum=0,
+        ),
+        integer("h264-iframe-decim", "1", "Of those key frames every n-th.", minimum=1),
+        boolean(
+            "h264-decim-only-last-proxy",
+            "true",
+            "Do so only toward receivers that no other proxy stands before.",
+        ),
+        boolean("drop-telephone-event", "false", "Keep dialled digits (RFC 4733) back."),
     )
 
     def __init__(self, context: ModuleContext) -> None:

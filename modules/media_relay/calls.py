@@ -8,6 +8,7 @@ from flexipy.media.relay import Leg, RelayedCall
 from flexipy.proxy.api import RequestEvent
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
+from flexipy.sip.params import decode
 from flexipy.sip.transaction import ServerTransaction
 
 Dialog = tuple[bytes, bytes, bytes]  # Call-ID and two tags, of who sent the INVITE first
@@ -28,13 +29,16 @@ class Side:
     signalling: str = ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RelayBranch:
-    """A device that was called."""
+    """A device that was called; it is shown by its address."""
 
     event: RequestEvent
     side: Side = field(default_factory=Side)
     described: bool = False  # it has sent a description
+
+    def __repr__(self) -> str:
+        return repr(decode(self.event.request.uri_raw))[1:-1]
 
 
 @dataclass(slots=True, eq=False)

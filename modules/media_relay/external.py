@@ -150,18 +150,20 @@ class ExternalRelay:
             self._enter_dialog(exchange.session, response)
         if response.status >= 200:
             self._final(request_event, exchange, response.status)
-        if response.status >= 300 or description(response) is None:
+        if response.status >= 300 or not response.body:
             return None
         return self._describe_response(exchange, response)
 
     async def _describe_response(self, exchange: Exchange, response: Message) -> None:
         asker, sender = tag_of(response, H.FROM), tag_of(response, H.TO)
         try:
+            if description(response) is None:
+                return
             if exchange.offered:
                 await self._answer(exchange.session, response, asker, sender)
             else:
                 await self._offer(exchange.session, response, sender)
-        except EngineError as error:
+        except (EngineError, SipError) as error:
             self.context.logger.warning("%s: answer not relayed: %s", exchange.session.name, error)
 
     def _enter_dialog(self, session: Session, response: Message) -> None:

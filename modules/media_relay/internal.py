@@ -10,6 +10,7 @@ from typing import Final
 
 from flexipy.media.relay import MediaRelay, RelayedCall, RelayError, RelayOptions
 from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side, tag_of
+from flexipy.modules.media_relay.less import LessMedia
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
     concluded_elsewhere,
@@ -51,6 +52,7 @@ class InternalRelay:
         self._calls = CallTable()
         self._sides: dict[Call, DialogSides] = {}
         self._by_relay: dict[RelayedCall, Call] = {}
+        self._less = LessMedia.of(context)
         self._bye_orphans = values.boolean("bye-orphan-dialogs")
         self._relay_without_ice = values.boolean("force-relay-for-non-ice-targets")
         self._prevent_loops = values.boolean("prevent-loops")
@@ -117,6 +119,7 @@ class InternalRelay:
                 for place, media in relayed(sdp):
                     leg = call.caller_leg(leg_index(sdp, place))
                     leg.expect(expected_of(media, call.caller.signalling))
+                    leg.thin(self._less.toward(media, self._sides[call].behind_proxy(caller=True)))
         except RelayError as error:
             self._refuse(event, error)
             return
@@ -128,7 +131,7 @@ class InternalRelay:
             event.before_send = [*(event.before_send or ()), edit]
 
     def _is_ours_to_relay(self, event: RequestEvent, sdp: Sdp) -> bool:
-        offered = list(relayed(sdp))
+        offered = relayed(sdp)
         if not offered:
             return False
         if self._prevent_loops and any(self._relay.owns(media.address or "", media.port) for _, media in offered):
@@ -189,26 +192,34 @@ class InternalRelay:
             return
         response = event.response
         status = response.status
-        call, branch = exchange.call, exchange.branch
+        branch = exchange.branch
         if exchange.initial and event.flow is not None and not branch.side.bind:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
         if status < 300:
-            sdp = description(response)
-            if sdp is not None:
-                try:
-                    self._pass_through(exchange, sdp, response, not exchange.from_caller)
-                except SipError as error:
-                    self.context.logger.warning("%s: answer not relayed: %s", call.relay.name, error)
             if exchange.initial:
-                self._progress(exchange, response, sdp is not None)
+                self._sides[exchange.call].answered(response, self._is_own)
+            described = self._answer_through(exchange, response)
+            if exchange.initial:
+                self._progress(exchange, response, described)
         if status >= 200:
             self._final(request_event, exchange, status)
+
+    def _answer_through(self, exchange: Exchange, response: Message) -> bool:
+        """Whether a response described media; one that can't be read goes on as it is."""
+        try:
+            sdp = description(response)
+            if sdp is not None:
+                self._pass_through(exchange, sdp, response, not exchange.from_caller)
+        except SipError as error:
+            self.context.counters["relay_bad_answers"] += 1
+            self.context.logger.warning("%s: answer not relayed: %s", exchange.call.relay.name, error)
+            return False
+        return sdp is not None
 
     def _progress(self, exchange: Exchange, response: Message, described: bool) -> None:
         call, branch = exchange.call, exchange.branch
         self._calls.enter_dialog(call, branch, response)
-        self._sides[call].answered(response, self._is_own)
         if described:
             branch.described = True
             call.relay.answered(branch)
@@ -254,7 +265,9 @@ class InternalRelay:
                 caller_leg, branch_leg = call.caller_leg(index), call.branch_leg(branch, index)
                 near, far = (caller_leg, branch_leg) if from_caller else (branch_leg, caller_leg)
                 if index == place:
-                    near.expect(expected_of(original.media[place], sender.signalling))
+                    said = original.media[place]
+                    near.expect(expected_of(said, sender.signalling))
+                    near.thin(self._less.toward(said, self._sides[call].behind_proxy(from_caller)))
                 redirect(media, far, reader.announced)
         except RelayError as error:
             raise SipError("Media Relay Exhausted", 503) from error

@@ -43,6 +43,10 @@ class DialogSides:
             routes_to_caller=request.get_all(H.RECORD_ROUTE),
         )
 
+    def behind_proxy(self, caller: bool) -> bool:
+        """Whether another proxy stands between here and the caller, or the callee."""
+        return bool(self.routes_to_caller if caller else self.routes_to_callee)
+
     def answered(self, response: Message, is_own: Callable[[bytes], bool]) -> None:
         """What a response tells, as it came: the Record-Routes above ours were put in beyond us."""
         self.callee = response.require(H.TO)

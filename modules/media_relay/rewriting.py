@@ -5,11 +5,11 @@ Pure functions on `Sdp`; what is not about addresses stays byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from flexipy.media.relay import Expected, Leg
 from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
 from flexipy.sip.message import Message
 from flexipy.sip.sdp import Candidate, Media, Sdp, is_address
 
@@ -18,6 +18,8 @@ _UNSPECIFIED: Final = ("0.0.0.0", "::")
 _LOCAL_PREFERENCE: Final = 65535
 _FOUNDATION: Final = "fxrelay"
 _SDP: Final = b"application/sdp"
+# Each takes four sockets: a stranger's INVITE shall not take all there are.
+_MOST_STREAMS: Final = 16
 
 
 def leg_index(sdp: Sdp, place: int) -> int:
@@ -36,11 +38,16 @@ def leg_index(sdp: Sdp, place: int) -> int:
     return place
 
 
-def relayed(sdp: Sdp) -> Iterator[tuple[int, Media]]:
-    """The sections whose packets the relay can carry, with their places."""
-    for place, media in enumerate(sdp.media):
-        if media.is_udp and media.is_active:
-            yield place, media
+def relayed(sdp: Sdp) -> list[tuple[int, Media]]:
+    """The sections whose packets the relay can carry, with their places.
+
+    Raises:
+        SipError: 488, they would need more ports than a call may have.
+    """
+    found = [(place, media) for place, media in enumerate(sdp.media) if media.is_udp and media.is_active]
+    if len(found) > _MOST_STREAMS and len({leg_index(sdp, place) for place, _ in found}) > _MOST_STREAMS:
+        raise SipError("too many media streams", 488)
+    return found
 
 
 def expected_of(media: Media, signalling_ip: str) -> Expected:
@@ -61,7 +68,19 @@ def expected_of(media: Media, signalling_ip: str) -> Expected:
         signalling_ip,
         ufrag.decode("ascii", "replace") if ufrag else None,
         media.kind.decode("ascii", "replace"),
+        _clock_rates(media),
     )
+
+
+def _clock_rates(media: Media) -> dict[int, int]:
+    """The RTP clock of each payload type that says it, in Hz (RFC 8866 section 6.6)."""
+    rates: dict[int, int] = {}
+    for value in media.attributes(b"rtpmap"):
+        number, _, encoding = value.partition(b" ")
+        rate = encoding.strip().split(b"/")[1:2]
+        if number.isdigit() and rate and rate[0].isdigit() and len(rate[0]) < 10:
+            rates[int(number)] = int(rate[0])
+    return rates
 
 
 def redirect(media: Media, leg: Leg, address: str) -> None:

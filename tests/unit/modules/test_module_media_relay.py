@@ -302,6 +302,33 @@ async def test_it_is_relayed_again_where_it_forks(proxy: FakeProxy, media: list[
     assert media[0].port not in ports
 
 
+@pytest.mark.parametrize("proxy", [["module::MediaRelay/drop-telephone-event=true"]], indirect=True)
+async def test_digits_are_kept_back_where_so_configured(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    lines = "a=rtpmap:101 telephone-event/8000\r\n"
+    alice.sends(invite(0, description(media[0].port, extra=lines, line="RTP/AVP 0 101")))
+    answer(bob, 200, body=description(media[1].port, extra=lines, line="RTP/AVP 0 101"))
+    port = Sdp.parse(alice.last_response.body).media[0].port
+    media[0].says(port, b"\x80\x65" + RTP[2:])
+    media[0].says(port, RTP)
+    assert (await media[1].hears())[12:] == RTP[12:]
+
+
+@pytest.mark.parametrize("proxy", [["module::MediaRelay/h264-filtering-bandwidth=500"]], indirect=True)
+async def test_a_receiver_with_little_bandwidth_gets_key_frames_alone(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    lines = "a=rtpmap:97 H264/90000\r\n"
+    alice.sends(invite(0, description(media[0].port, extra=lines, kind="video", line="RTP/AVP 97")))
+    answer(bob, 200, body=description(media[1].port, extra="b=AS:200\r\n" + lines, kind="video", line="RTP/AVP 97"))
+    port = Sdp.parse(alice.last_response.body).media[0].port
+    header = b"\x80\x61" + RTP[2:12]
+    media[0].says(port, header + b"\x41 no key frame")
+    media[0].says(port, header + b"\x67 parameters")
+    assert (await media[1].hears())[12:] == b"\x67 parameters"
+
+
 @pytest.mark.parametrize("proxy", [["module::MediaRelay/max-calls=1"]], indirect=True)
 async def test_one_call_too_many_is_refused(proxy: FakeProxy, media: list[Media]) -> None:
     registered(proxy, "bob", 4001)
@@ -326,12 +353,37 @@ async def test_too_few_ports_are_a_503_and_leave_nothing(proxy: FakeProxy, media
     assert not relay_of(proxy).calls
 
 
+async def test_more_streams_than_a_call_may_have_are_refused(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    before = len(bob.requests)
+    alice.sends(invite(media[0].port, extra="".join(f"m=video {port} RTP/AVP 97\r\n" for port in range(6000, 6100))))
+    assert alice.last_response.status == 488
+    assert len(bob.requests) == before
+    proxy.module(MediaRelayModule).backend.sweep()
+    assert not relay_of(proxy).calls
+
+
 @pytest.mark.parametrize("body", ["v=0\r\nm=audio\r\n", "hello"])
 async def test_a_description_that_cannot_be_read_is_refused(proxy: FakeProxy, body: str) -> None:
     registered(proxy, "bob", 4001)
     alice = proxy.client(PROXY, 4000)
     alice.sends(invite(0, body))
     assert alice.last_response.status == 400
+
+
+async def test_an_answer_that_cannot_be_read_goes_on_and_the_call_ends_as_others_do(
+    proxy: FakeProxy, media: list[Media]
+) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    first = invite(media[0].port)
+    alice.sends(first)
+    answer(bob, 200, body="v=0\r\nm=audio\r\n")
+    assert (alice.last_response.status, alice.last_response.body) == (200, b"v=0\r\nm=audio\r\n")
+    alice.sends(in_dialog("BYE", first))
+    answer(bob, 200)
+    assert not relay_of(proxy).calls
 
 
 @pytest.mark.parametrize(
