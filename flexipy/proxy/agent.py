@@ -111,8 +111,8 @@ class Agent:
                 return
         try:
             message = parse(data)
-        except VersionError as error:
-            self._reject_version(error.request, flow, now)
+        except VersionError as other:
+            self._reject_version(other.request, flow, now)
             return
         except ParseError as error:
             self.counters["unreadable_messages"] += 1
@@ -321,8 +321,8 @@ class Agent:
             for address in await self.egress.targets(target, event.request):
                 try:
                     flow = self.transports.flow_for(address) or await self.transports.connect(address)
-                except FlowError as error:
-                    logger.info("%s: %s not reached: %s", event.request.label, address, error)
+                except FlowError as refusal:
+                    logger.info("%s: %s not reached: %s", event.request.label, address, refusal)
                     continue
                 self._send_ack(event, flow, mark)
                 return

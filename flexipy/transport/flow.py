@@ -8,6 +8,8 @@ import itertools
 import logging
 from collections.abc import Callable
 
+from mypy_extensions import mypyc_attr
+
 from flexipy.transport.addresses import host_port
 from flexipy.transport.listener import Listener, stamp
 
@@ -15,6 +17,7 @@ _log = logging.getLogger(__name__)
 _next_id = itertools.count(1).__next__
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Flow:
     """What the rest of the server knows of a path to a remote.
 

@@ -20,7 +20,8 @@ from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip.uri import SipUri
 
 KEY = "alice@sip.example.org"
-FIELDS = [name for name in Binding.__slots__ if name != "due"]
+ATTRIBUTES = getattr(Binding, "__slots__", ()) or Binding.__mypyc_attrs__  # compiled classes have no slots
+FIELDS = [name for name in ATTRIBUTES if name != "due"]
 
 
 def content(binding: Binding) -> dict[str, object]:
