@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flexipy.config.errors import ConfigError
 from flexipy.config.expression import FLAGS, compile_filter
@@ -21,6 +21,8 @@ from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
 if TYPE_CHECKING:
     from flexipy.config.expression import Filter
+
+_CONDITIONS: Final = frozenset((*FLAGS, "true", "false"))  # single words that are no domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _joined(text: str) -> list[tuple[int, str]]:
 
 def _route(target: str, wanted: str) -> StaticRoute:
     next_hop = _next_hop(target)
-    if " " in wanted or "(" in wanted or wanted.lstrip("!") in (*FLAGS, "true", "false"):
+    if " " in wanted or "(" in wanted or wanted.lstrip("!") in _CONDITIONS:
         return StaticRoute("", next_hop, compile_filter(wanted))
     return StaticRoute(_pattern(wanted), next_hop)
 

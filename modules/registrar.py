@@ -53,7 +53,7 @@ class RegistrarModule(Module):
         "devices their GRUU, and holds the static routes."
     )
     enabled_by_default = True
-    methods = frozenset((b"REGISTER",))
+    methods: frozenset[bytes] | None = frozenset((b"REGISTER",))
     parameters = (
         string_list(
             "reg-domains",

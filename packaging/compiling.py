@@ -14,6 +14,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,65 +34,79 @@ MYPY = "mypy>=2.4,<3"  # brings mypyc; needed while building only
 _WITH_MYPY = {"x86_64", "amd64", "aarch64", "arm64"}  # machines for which there are wheels of it
 REASON = "flexipy/interpreted.txt"  # read by flexipy/compilation.py
 
-HOT = [
-    "flexipy/auth/account.py",
-    "flexipy/auth/file_credentials.py",
-    "flexipy/auth/throttle.py",
-    "flexipy/config/operators.py",
-    "flexipy/proxy/agent.py",
-    "flexipy/proxy/egress.py",
-    "flexipy/proxy/events.py",
-    "flexipy/proxy/fork/basic.py",
-    "flexipy/proxy/fork/branch.py",
-    "flexipy/proxy/fork/call.py",
-    "flexipy/proxy/fork/context.py",
-    "flexipy/proxy/fork/message.py",
-    "flexipy/proxy/pipeline.py",
-    "flexipy/proxy/routing.py",
-    "flexipy/proxy/subject.py",
-    "flexipy/registrar/answer.py",
-    "flexipy/registrar/binding.py",
-    "flexipy/registrar/contact.py",
-    "flexipy/registrar/events.py",
-    "flexipy/registrar/expiry.py",
-    "flexipy/registrar/finding.py",
-    "flexipy/registrar/gruu.py",
-    "flexipy/registrar/journal.py",
-    "flexipy/registrar/journal_lines.py",
-    "flexipy/registrar/registrar.py",
-    "flexipy/registrar/registration.py",
-    "flexipy/registrar/store.py",
-    "flexipy/registrar/stores/memory.py",
-    "flexipy/registrar/targets.py",
-    "flexipy/registrar/update.py",
-    "flexipy/sip/digest.py",
-    "flexipy/sip/digest_header.py",
-    "flexipy/sip/errors.py",
-    "flexipy/sip/headers.py",
-    "flexipy/sip/message.py",
-    "flexipy/sip/names.py",
-    "flexipy/sip/nonce.py",
-    "flexipy/sip/params.py",
-    "flexipy/sip/plain.py",
-    "flexipy/sip/sdp.py",
-    "flexipy/sip/status.py",
-    "flexipy/sip/timers.py",
-    "flexipy/sip/uri.py",
-    "flexipy/sip/validation.py",
-    "flexipy/sip/transaction/client.py",
-    "flexipy/sip/transaction/layer.py",
-    "flexipy/sip/transaction/server.py",
-    "flexipy/sip/transaction/states.py",
-    "flexipy/transport/flow.py",
-    "flexipy/transport/listener.py",
-    "flexipy/transport/target.py",
-    "flexipy/transport/tokens.py",
-    "flexipy/transport/udp.py",
-]
-_LEVEL = "2"
+# Two libraries, which are compiled side by side.
+HOT = {
+    "flexipy_core": [
+        "flexipy/modules/authentication.py",
+        "flexipy/modules/forward.py",
+        "flexipy/modules/nat_helper.py",
+        "flexipy/modules/registrar.py",
+        "flexipy/modules/router/__init__.py",
+        "flexipy/modules/router/allowance.py",
+        "flexipy/modules/router/breadth.py",
+        "flexipy/modules/router/late.py",
+        "flexipy/modules/router/targets.py",
+        "flexipy/modules/sanity_checker.py",
+        "flexipy/proxy/agent.py",
+        "flexipy/proxy/egress.py",
+        "flexipy/proxy/events.py",
+        "flexipy/proxy/fork/basic.py",
+        "flexipy/proxy/fork/branch.py",
+        "flexipy/proxy/fork/call.py",
+        "flexipy/proxy/fork/context.py",
+        "flexipy/proxy/fork/message.py",
+        "flexipy/proxy/module.py",
+        "flexipy/proxy/pipeline.py",
+        "flexipy/proxy/routing.py",
+        "flexipy/proxy/subject.py",
+    ],
+    "flexipy_wire": [
+        "flexipy/auth/account.py",
+        "flexipy/auth/file_credentials.py",
+        "flexipy/auth/throttle.py",
+        "flexipy/config/operators.py",
+        "flexipy/registrar/answer.py",
+        "flexipy/registrar/binding.py",
+        "flexipy/registrar/contact.py",
+        "flexipy/registrar/events.py",
+        "flexipy/registrar/expiry.py",
+        "flexipy/registrar/finding.py",
+        "flexipy/registrar/gruu.py",
+        "flexipy/registrar/journal.py",
+        "flexipy/registrar/journal_lines.py",
+        "flexipy/registrar/registrar.py",
+        "flexipy/registrar/registration.py",
+        "flexipy/registrar/store.py",
+        "flexipy/registrar/stores/memory.py",
+        "flexipy/registrar/targets.py",
+        "flexipy/registrar/update.py",
+        "flexipy/sip/digest.py",
+        "flexipy/sip/digest_header.py",
+        "flexipy/sip/errors.py",
+        "flexipy/sip/headers.py",
+        "flexipy/sip/message.py",
+        "flexipy/sip/names.py",
+        "flexipy/sip/nonce.py",
+        "flexipy/sip/params.py",
+        "flexipy/sip/plain.py",
+        "flexipy/sip/sdp.py",
+        "flexipy/sip/status.py",
+        "flexipy/sip/timers.py",
+        "flexipy/sip/uri.py",
+        "flexipy/sip/validation.py",
+        "flexipy/sip/transaction/client.py",
+        "flexipy/sip/transaction/layer.py",
+        "flexipy/sip/transaction/server.py",
+        "flexipy/sip/transaction/states.py",
+        "flexipy/transport/flow.py",
+        "flexipy/transport/listener.py",
+        "flexipy/transport/target.py",
+        "flexipy/transport/tokens.py",
+        "flexipy/transport/udp.py",
+    ],
+}
 # Compiled against nothing but the standard library, so that the result does not depend on what else is installed.
 _MYPY_OPTIONS = ["--config-file=", "--ignore-missing-imports", "--no-error-summary"]
-
 
 
 class _Build:
@@ -138,7 +153,7 @@ def setup_arguments() -> dict[str, Any]:
     return {
         "ext_modules": _Build.extensions,
         "cmdclass": {"build_py": CopySources, "build_ext": Compile},
-        "options": {"build": {"build_base": _Build.base}},
+        "options": {"build": {"build_base": _Build.base}, "build_ext": {"parallel": True}},
     }
 
 
@@ -189,7 +204,15 @@ def _translate(scratch: str) -> list[Extension]:
         from mypyc.build import mypycify
 
         os.environ["MYPY_CACHE_DIR"] = f"{scratch}/mypy-cache"
-        return list(mypycify([*_MYPY_OPTIONS, *HOT], opt_level=_LEVEL, group_name="flexipy", target_dir=f"{scratch}/c"))
+        return list(
+            mypycify(
+                [*_MYPY_OPTIONS, *chain.from_iterable(HOT.values())],
+                separate=[(paths, name) for name, paths in HOT.items()],
+                opt_level="2",
+                debug_level="0",
+                target_dir=f"{scratch}/c",
+            )
+        )
     except (Exception, SystemExit) as error:  # SystemExit is how mypyc gives up
         _Build.reason = f"mypyc failed at installation ({error or type(error).__name__})".replace("\n", " ")
         return []

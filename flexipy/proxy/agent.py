@@ -166,7 +166,7 @@ class Agent:
         except SipError as error:
             self.counters["invalid_requests"] += 1
             logger.info("%s: %r from %s refused: %s", request.label, request, flow.remote, error)
-            event.reply(error.status, error.phrase)
+            event.reply(error.status, error.phrase())
             return
         self.pipeline.run(event)
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from flexipy.config.errors import ConfigError
 from flexipy.config.schema import Parameter, ParameterType, Section
 from flexipy.proxy.outgoing import send_request
@@ -157,6 +159,7 @@ class ModuleContext:
         self._agent.spawn(work)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Module:
     """A step of the pipeline. Subclass it, declare `name`, `help` and `parameters`, override what you need.
 
@@ -218,6 +221,12 @@ class Module:
     def on_response(self, event: ResponseEvent) -> Awaitable[None] | None:
         """A response on its way back to the caller. Return an awaitable to hold it, and those behind it, until done."""
         return None
+
+
+def methods_of(module: Any) -> frozenset[bytes] | None:
+    """A module's `methods`. Untyped, since compiled code would not look at what an interpreted class sets."""
+    methods: frozenset[bytes] | None = module.methods
+    return methods
 
 
 def overrides(module: Module, method: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from flexipy.proxy.events import FINISHED, SUSPENDED, RequestEvent, ResponseEvent
-from flexipy.proxy.module import Module, overrides
+from flexipy.proxy.module import Module, methods_of, overrides
 from flexipy.sip.errors import SipError
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     ResponseStep = tuple[Callable[[ResponseEvent], Awaitable[None] | None], Filter | None]
 
 logger = logging.getLogger(__name__)
+
+
+def _wants(module: Module, method: bytes) -> bool:
+    methods = methods_of(module)
+    return methods is None or method in methods
 
 
 class Pipeline:
@@ -59,7 +64,7 @@ class Pipeline:
         steps: list[RequestStep] = [
             (module.on_request, self._filters[module])
             for module in self.modules
-            if overrides(module, "on_request") and (module.methods is None or method in module.methods)
+            if overrides(module, "on_request") and _wants(module, method)
         ]
         found = tuple(steps)
         if len(self._steps) < 64:  # strangers invent methods
@@ -97,7 +102,7 @@ class Pipeline:
                     return
         except SipError as error:
             logger.info("%s: %r refused: %s", event.request.label, event.request, error)
-            event.reply(error.status, error.phrase)
+            event.reply(error.status, error.phrase())
             return
         except Exception:
             self._module_failed(event)
@@ -144,7 +149,7 @@ class Pipeline:
         elif done.cancelled():
             event.reply(503)
         elif isinstance(error, SipError):
-            event.reply(error.status, error.phrase)
+            event.reply(error.status, error.phrase())
         elif error is not None:
             self.agent.counters["module_failures"] += 1
             logger.error("%s: a module failed while waiting", event.request.label, exc_info=error)

@@ -16,7 +16,6 @@ class SipError(ValueError):
         super().__init__(reason)
         self.status = status
 
-    @property
     def phrase(self) -> str:
         """The reason phrase of the answer: what is wrong for a 400; empty, for the usual phrase, otherwise."""
         reason = str(self)

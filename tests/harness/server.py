@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import flexipy
 from flexipy.sip.digest import compute_ha1
 from tests.harness.certificates import Authority
 from tests.harness.programs import Program
@@ -60,8 +61,8 @@ def password_file(users: Sequence[str] = ACCOUNTS, domains: Sequence[str] = (DOM
 
 
 def python_path(packages: Sequence[Path] = ()) -> str:
-    """Where Python finds flexipy, and further packages."""
-    return os.pathsep.join(map(str, (_ROOT, *packages)))
+    """Where Python finds flexipy, the very one that the test imported, and further packages."""
+    return os.pathsep.join(map(str, (Path(flexipy.__file__).parents[1], _ROOT, *packages)))
 
 
 class Server:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flexipy import __version__
+from flexipy.compilation import describe
 from tests.harness.events import until
 from tests.harness.server import DOMAIN, Server, password_file, run_flexipy
 from tests.harness.sip_phone import SipPhone
@@ -54,7 +55,7 @@ def test_help_names_each_option(place: Path) -> None:
 
 
 def test_version(place: Path) -> None:
-    assert run_flexipy("--version", directory=place) == (0, f"flexipy {__version__}")
+    assert run_flexipy("--version", directory=place) == (0, f"flexipy {__version__}, {describe()}")
 
 
 def test_an_unknown_option_is_refused(place: Path) -> None:
