@@ -152,7 +152,6 @@ class Authentication(Module):
             raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
         self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
         self._dialogs = KnownDialogs()
-        self._dialogs = KnownDialogs()
         self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:

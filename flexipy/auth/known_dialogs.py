@@ -34,7 +34,7 @@ class KnownDialogs:
 
     def note(self, message: Message) -> None:
         """Take up the dialog that a response begins."""
-        ours, theirs = _tag(message, H.FROM), _tag(message, H.TO)
+        ours, theirs = message.tag(H.FROM), message.tag(H.TO)
         key = hash((message.call_id, ours, theirs))
         if not ours or not theirs or key in self._known:
             return
@@ -54,19 +54,9 @@ class KnownDialogs:
             del self._known[key]
 
     def _key(self, request: Message) -> int | None:
-        ours, theirs = _tag(request, H.FROM), _tag(request, H.TO)
+        ours, theirs = request.tag(H.FROM), request.tag(H.TO)
         for pair in ((ours, theirs), (theirs, ours)):
             key = hash((request.call_id, *pair))
             if key in self._known:
                 return key
         return None
-
-
-def _tag(message: Message, name: bytes) -> bytes:
-    value = message.get(name) or b""
-    parameters = value.rpartition(b">")[2] if b">" in value else value.partition(b";")[2]
-    for piece in parameters.split(b";"):
-        key, _, tag = piece.partition(b"=")
-        if key.strip().lower() == b"tag":
-            return tag.strip()
-    return b""
