@@ -9,6 +9,7 @@ from typing import Final
 from flexipy.auth.account import Account
 from flexipy.auth.directory import AccountDirectory, AccountSecrets
 from flexipy.auth.file_credentials import FileCredentials
+from flexipy.auth.known_dialogs import KnownDialogs
 from flexipy.auth.throttle import GuessThrottle, Limit
 from flexipy.proxy.api import (
     Module,
@@ -16,6 +17,7 @@ from flexipy.proxy.api import (
     ModuleError,
     Request,
     RequestEvent,
+    ResponseEvent,
     boolean,
     duration,
     enum,
@@ -39,6 +41,7 @@ from flexipy.sip.params import decode
 
 _REALMS_REMEMBERED: Final = 256
 _NONCE_PLACE: Final = "nonce-goes-here"
+_WITHIN_CALLS: Final = frozenset((b"INVITE", b"UPDATE", b"INFO", b"PRACK"))
 _UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
 
 
@@ -148,6 +151,7 @@ class Authentication(Module):
         if not name:
             raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
         self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
+        self._dialogs = KnownDialogs()
         self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:
@@ -198,7 +202,10 @@ class Authentication(Module):
         """Let it pass, challenge it or refuse it."""
         request = event.request
         method = request.method
-        if method in _UNCHALLENGED or event.trusted or (method == b"BYE" and request.in_dialog):
+        if method == b"BYE" and request.in_dialog:
+            self._dialogs.forget(request)
+            return
+        if method in _UNCHALLENGED or event.trusted:
             return
         flow = event.flow
         if self._trusts_hosts and flow.remote[0] in self._trusted:
@@ -212,11 +219,20 @@ class Authentication(Module):
         user, _, domain = sender.rpartition("@")
         if flow.peer_names and self._by_certificate(event, sender, domain):
             return
-        if domain not in self._domains and not self._any_domain:
+        served = domain in self._domains or self._any_domain
+        if method in _WITHIN_CALLS and not (served and self._exists(user, domain)) and self._dialogs.includes(request):
+            return  # From is the address by which he was called
+        if not served:
             self.context.counters["foreign_domain_refused"] += 1
             event.reply(403, "Domain forbidden")
             return
         self._by_digest(event, sender, user, domain)
+
+    def on_response(self, event: ResponseEvent) -> None:
+        """Remember a call that begins."""
+        response = event.response
+        if 100 < response.status < 300 and response.cseq.method == "INVITE":
+            self._dialogs.note(response)
 
     def _by_certificate(self, event: RequestEvent, sender: str, domain: str) -> bool:
         """Whether the request was settled by the client's certificate, for better or worse."""

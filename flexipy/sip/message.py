@@ -12,7 +12,7 @@ from typing import Final
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
-from flexipy.sip.params import decode, encode, split_values
+from flexipy.sip.params import decode, encode, find_param, split_values
 from flexipy.sip.plain import plain_address
 from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
@@ -117,6 +117,15 @@ class Message:
     def to(self) -> NameAddr:
         """The To value, decoded."""
         return NameAddr.parse(unfold(self.require(H.TO)))
+
+    def tag(self, name: bytes) -> bytes:
+        """The tag of From or To as bytes, empty where there is none; cheaper than `from_.tag`."""
+        names = self.names
+        if name not in names:
+            return b""
+        line = self.lines[names.index(name)]
+        params = line.rpartition(b">")[2] if b">" in line else line
+        return (find_param(params, b"tag") or b"").strip() if b";" in params else b""
 
     @property
     def from_uri(self) -> SipUri:

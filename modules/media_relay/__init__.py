@@ -110,7 +110,7 @@ class MediaRelayModule(Module):
             "h264-filtering-bandwidth",
             "0",
             "Send only the key frames of H.264 video to receivers whose description allows less than this many kbit/s "
-            "(`b=AS`); 0 is never. Encrypted video passes as it is.",
+            "in its bandwidth line; 0 is never. Encrypted video passes as it is.",
             minimum=0,
         ),
         integer("h264-iframe-decim", "1", "Of those key frames every n-th.", minimum=1),

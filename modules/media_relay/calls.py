@@ -157,16 +157,5 @@ class CallTable:
 
 def dialog_of(message: Message) -> Dialog | None:
     """Call-ID, From tag and To tag; None where a tag is missing."""
-    ours, theirs = tag_of(message, H.FROM), tag_of(message, H.TO)
+    ours, theirs = message.tag(H.FROM), message.tag(H.TO)
     return (message.call_id, ours, theirs) if ours and theirs else None
-
-
-def tag_of(message: Message, name: bytes) -> bytes:
-    """The tag of From or To, empty where there is none."""
-    value = message.get(name) or b""
-    params = value.rpartition(b">")[2] if b">" in value else value.partition(b";")[2]
-    for piece in params.split(b";"):
-        key, _, tag = piece.partition(b"=")
-        if key.strip().lower() == b"tag":
-            return tag.strip()
-    return b""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final
 
-from flexipy.modules.media_relay.calls import Dialog, dialog_of, tag_of
+from flexipy.modules.media_relay.calls import Dialog, dialog_of
 from flexipy.modules.media_relay.ng import Engine, EngineError, Engines
 from flexipy.modules.media_relay.rewriting import description
 from flexipy.proxy.api import Fork, ModuleContext, ModuleError, RequestEvent, ResponseEvent, SipError
@@ -92,7 +92,7 @@ class ExternalRelay:
         dialog = dialog_of(request)
         if dialog is not None:
             return self._within_dialog(event, dialog)
-        if request.method != b"INVITE" or tag_of(request, H.TO):
+        if request.method != b"INVITE" or request.tag(H.TO):
             return None
         sdp = description(request)
         if sdp is None and request.body:
@@ -103,7 +103,7 @@ class ExternalRelay:
             self.context.counters["relay_refused"] += 1
             event.reply(503, "Media Relay Exhausted")
             return None
-        session = Session(f"{decode(request.call_id)};{next(_numbers)}", tag_of(request, H.FROM))
+        session = Session(f"{decode(request.call_id)};{next(_numbers)}", request.tag(H.FROM))
         self._exchanges[event] = Exchange(session, initial=True, offered=sdp is not None)
         self._living += 1
         return None if sdp is None else self._offer_or_refuse(event, session)
@@ -155,7 +155,7 @@ class ExternalRelay:
         return self._describe_response(exchange, response)
 
     async def _describe_response(self, exchange: Exchange, response: Message) -> None:
-        asker, sender = tag_of(response, H.FROM), tag_of(response, H.TO)
+        asker, sender = response.tag(H.FROM), response.tag(H.TO)
         try:
             if description(response) is None:
                 return

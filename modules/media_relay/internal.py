@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from flexipy.media.relay import MediaRelay, RelayedCall, RelayError, RelayOptions
-from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side, tag_of
+from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side
 from flexipy.modules.media_relay.less import LessMedia
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
@@ -101,7 +101,7 @@ class InternalRelay:
         found = self._calls.find(request)
         if found is not None:
             self._within_dialog(event, *found)
-        elif request.method == b"INVITE" and not tag_of(request, H.TO):
+        elif request.method == b"INVITE" and not request.tag(H.TO):
             self._first_invite(event)
 
     def _first_invite(self, event: RequestEvent) -> None:

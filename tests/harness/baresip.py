@@ -18,8 +18,11 @@ from tests.harness.tone import is_tone, write_tone
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _LOADED = ("stdio", "g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
+_VIDEO = ("fakevideo", "avcodec", "avfilter", "swscale", "snapshot")
+_WANDERING = "scroll=horizontal=0.02"  # its camera shows a still picture, which a filter makes move
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
+_PNG_END = b"IEND\xaeB`\x82"
 _HALF_A_SECOND = 25  # packets
 _ports = itertools.count()
 
@@ -39,6 +42,7 @@ class Baresip:
         domain: of the account.
         max_calls: with that many calls it is busy.
         friend: whom its texts go to.
+        video: whether it shows a moving picture and can see.
 
     Attributes:
         events: of calls, as baresip tells them.
@@ -57,6 +61,7 @@ class Baresip:
         domain: str = DOMAIN,
         max_calls: int = 4,
         friend: str = "",
+        video: bool = False,
     ) -> None:
         need("baresip")
         self.user = user
@@ -73,6 +78,7 @@ class Baresip:
         self._account = account
         self._max_calls = max_calls
         self._friend = friend
+        self._video = video
         self._password = password_of(user) if password is None else password
         self._control_port = _free_port()
         self._reader: asyncio.Task[None] | None = None
@@ -99,11 +105,19 @@ class Baresip:
             "auplay_channels 1",
             f"call_max_calls {self._max_calls}",
             f"module_path {_MODULES}",
-            *(f"module {name}.so" for name in _LOADED),
+            *(f"module {name}.so" for name in ((*_LOADED, *_VIDEO) if self._video else _LOADED)),
             "module_tmp account.so",
             *(f"module_app {name}.so" for name in _APPLICATIONS),
             f"ctrl_tcp_listen 127.0.0.1:{self._control_port}",
         ]
+        if self._video:
+            lines += [
+                "video_source fakevideo,nil",
+                "video_display fakevideo,nil",
+                "video_size 352x288",
+                "video_bitrate 400000",
+                "video_fps 15",
+            ]
         (self.directory / "config").write_text("\n".join(lines) + "\n")
         account = (
             f"<{self.uri}>;auth_user={self.user};auth_pass={self._password}"
@@ -130,6 +144,8 @@ class Baresip:
         else:
             raise AssertionError(f"baresip of {self.user} does not open its control port")
         self._reader = asyncio.create_task(self._read(reader))
+        if self._video:
+            await self.command("avfilter", _WANDERING)
         return self
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -238,6 +254,32 @@ class Baresip:
             return any(is_tone(path, frequency) for path in self.recordings())
 
         await until(there, f"{self.user} hears {frequency} Hz")
+
+    async def sees(self) -> None:
+        """Wait until it has decoded a picture of the other side, and then another one."""
+        await self._picture(b"")
+        before = await self._picture(b"")
+        await self._picture(before)
+
+    async def _picture(self, other_than: bytes) -> bytes:
+        """What is on its screen, once it is something else; nothing is while nothing was decoded."""
+        path = self.directory / f"seen-{next(self._tokens)}.png"
+
+        def written() -> bool:
+            return path.exists() and path.read_bytes().endswith(_PNG_END)
+
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while asyncio.get_running_loop().time() < deadline:
+            await self.command("snapshot_recv", str(path))
+            await until(written, f"{self.user} sees a picture")
+            if path.read_bytes() != other_than:
+                return path.read_bytes()
+            path.unlink()
+        raise AssertionError(f"{self.user} sees nothing but a still picture")
+
+    async def digit(self) -> str:
+        """Wait for a key that the other side presses."""
+        return str((await self.event("CALL_DTMF_START"))["param"])
 
     async def receives_audio(self) -> None:
         """Wait until more RTP comes in than has up to now.

@@ -33,6 +33,9 @@ class Linphone:
         host: 127.0.0.1 or ::1, the server's address.
         auto_answer: whether it takes calls by itself.
         tone: frequency in Hz of what it says.
+        video: whether it shows a still picture, and shows while it rings what the caller sends.
+        encryption: of media: none, srtp or dtls.
+        domain: of the account.
 
     Attributes:
         events: what it tells by itself, as the lines of each event in one text.
@@ -48,10 +51,14 @@ class Linphone:
         auto_answer: bool = False,
         tone: int = 600,
         password: str | None = None,
+        video: bool = False,
+        encryption: str = "none",
+        domain: str = DOMAIN,
     ) -> None:
         need("linphone-daemon")
         self.user = user
-        self.uri = f"sip:{user}@{DOMAIN}"
+        self.uri = f"sip:{user}@{domain}"
+        self._domain = domain
         self.directory = directory / f"linphone-{user}-{next(_numbers)}"
         self.tone = tone
         self.events: Events[str] = Events(f"linphone of {user}")
@@ -59,6 +66,8 @@ class Linphone:
         self._transport = transport
         self._host = host
         self._auto_answer = auto_answer
+        self._video = video
+        self._encryption = encryption
         self._password = password_of(user) if password is None else password
         # The daemon makes its socket in /tmp, whatever it is told.
         self._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
@@ -72,10 +81,12 @@ class Linphone:
 
     async def start(self) -> Self:
         """Start it and open its control connection; it registers by itself meanwhile."""
-        write_settings(self._server, self.directory, self.user, self._password, self._transport, self._host)
+        media = (self._video, self._encryption, self._domain)
+        write_settings(self._server, self.directory, self.user, self._password, self._transport, self._host, *media)
         write_tone(self.directory / "tone.wav", self.tone)
         command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
         command += ["--auto-answer"] if self._auto_answer else []
+        command += ["-C", "-D"] if self._video else []
         log = self.directory / "log"
         self.program = Program(f"linphone-{self.user}", command, self.directory, {"HOME": str(self.directory)}, log)
         self._reader, self._writer = await self._connect()
@@ -194,3 +205,11 @@ class Linphone:
             return any(float(value.replace(b",", b".")) > 10 for value in found)
 
         await until(some, f"linphone of {self.user} receives audio")
+
+    async def sees(self) -> None:
+        """Wait until it has decoded a picture of the other side; once in its life."""
+        log = self.directory / "log"
+        await until(
+            lambda: log.exists() and b"First video frame decoded successfully" in log.read_bytes(),
+            f"linphone of {self.user} sees",
+        )

@@ -24,14 +24,43 @@ _COMMON: dict[str, dict[str, object]] = {
     "sound": {"echocancellation": 0},
     "video": {"capture": 0, "display": 0, "automatically_initiate": 0, "automatically_accept": 0},
     "proxy_0": {"reg_expires": 600, "reg_sendregister": 1, "publish": 0, "avpf": 0},
-    "auth_info_0": {"realm": DOMAIN, "domain": DOMAIN, "algorithm": "MD5"},
+    "auth_info_0": {"algorithm": "MD5"},
+}
+
+_CAMERA: dict[str, object] = {
+    "capture": 1,
+    "display": 1,
+    "automatically_initiate": 1,
+    "automatically_accept": 1,
+    "device": "StaticImage: Static picture",
+    "displaytype": "MSExtDisplay",
 }
 
 
 def write_settings(
-    server: Server, directory: Path, user: str, password: str, transport: str = "udp", host: str = "127.0.0.1"
+    server: Server,
+    directory: Path,
+    user: str,
+    password: str,
+    transport: str = "udp",
+    host: str = "127.0.0.1",
+    video: bool = False,
+    encryption: str = "none",
+    domain: str = DOMAIN,
 ) -> None:
-    """Write the file `rc` for a linphone with one account, which lives in that directory."""
+    """Write the file `rc` for a linphone with one account, which lives in that directory.
+
+    Args:
+        server: to register with.
+        directory: for the file.
+        user: of the account.
+        password: of the account.
+        transport: udp, tcp or tls.
+        host: the server's address.
+        video: whether it shows a still picture, and shows while it rings what the caller sends.
+        encryption: of media: none, srtp or dtls.
+        domain: of the account.
+    """
     # Without this folder it finds "no listening point".
     (directory / ".local/share/linphone").mkdir(parents=True)
     version6 = ":" in host
@@ -39,6 +68,7 @@ def write_settings(
     name = "localhost" if transport == "tls" and not version6 else host
     bracketed = f"[{name}]" if ":" in name else name
     proxy = server.uri(transport, name)
+    realm = {"realm": domain, "domain": domain}
     settings: dict[str, dict[str, object]] = {
         **_COMMON,
         "sip": {
@@ -47,16 +77,19 @@ def write_settings(
             "use_ipv6": int(version6),
             "bind_address": host,
             "root_ca": server.authority.file,
+            "media_encryption": encryption,
+            "incoming_calls_early_media": int(video),
         },
-        "rtp": {"bind_address": host, "audio_rtp_port": "30000-39999"},
+        "rtp": {"bind_address": host, "audio_rtp_port": "30000-34999", "video_rtp_port": "35000-39999"},
+        "video": _CAMERA if video else _COMMON["video"],
         "misc": {"uuid": str(uuid.uuid4()), "history_max_size": 0},
         "proxy_0": {
             **_COMMON["proxy_0"],
             "reg_proxy": f"<{proxy}>",
             "reg_route": f"<{proxy};lr>",
-            "reg_identity": f"<sip:{user}@{DOMAIN}>",
+            "reg_identity": f"<sip:{user}@{domain}>",
         },
-        "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password},
+        "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password, **realm},
     }
     text = "".join(
         f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())

@@ -21,7 +21,7 @@ DOMAIN = "house.test"
 SECOND_DOMAIN = "localhost"
 """Served as well, for clients that insist on resolving the domain they register with."""
 
-ACCOUNTS = ("alice", "bob", "carol", "dave", "erin", "frank")
+ACCOUNTS = ("alice", "bob", "carol", "dave", "erin", "frank", "door", "screen")
 LEAVES_WITHIN = 5.0  # seconds, whatever goes on
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -72,8 +72,11 @@ class Server:
         directory: for its configuration and its state.
         settings: parameters by section, on top of those of a small house.
         transports: the listening points to open, by transport and address.
+        domain: that it serves; with another than the tests' usual one it is a house of its own.
+        authority: another that signs its certificate, so that two servers trust each other.
 
     Attributes:
+        domain: that it serves.
         ports: the real port of each listening point; they stay the same over a restart.
         authority: signed the server's certificate.
         packages: folders with packages that are to be installed beside flexipy.
@@ -86,15 +89,19 @@ class Server:
         directory: Path,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         transports: Sequence[tuple[str, str]] = tuple(_TRANSPORTS),
+        domain: str = DOMAIN,
+        authority: Authority | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration = directory / "flexipy.conf"
         self.passwords = directory / "passwd"
         self.certificate = directory / "server.pem"
-        self.authority = Authority(directory)
-        self.authority.issue(self.certificate)
-        self.passwords.write_text(password_file())
+        self.domain = domain
+        self.authority = authority or Authority(directory)
+        self.authority.issue(self.certificate, ("localhost", domain))
+        self._domains = (domain, SECOND_DOMAIN) if domain == DOMAIN else (domain,)
+        self.passwords.write_text(password_file(domains=self._domains))
         self.ports: dict[tuple[str, str], int] = dict.fromkeys(transports, 0)
         self.packages: list[Path] = []
         self.arguments: list[str] = []
@@ -105,9 +112,10 @@ class Server:
         self.write_configuration(settings)
 
     def _defaults(self) -> dict[str, dict[str, str]]:
+        domains = " ".join(self._domains)
         return {
             "global": {
-                "aliases": f"{DOMAIN} {SECOND_DOMAIN}",
+                "aliases": domains,
                 "log-level": "debug",
                 "control-socket": "control",
                 "state-directory": "state",
@@ -116,10 +124,10 @@ class Server:
             },
             "module::Authentication": {
                 "enabled": "true",
-                "auth-domains": f"{DOMAIN} {SECOND_DOMAIN}",
+                "auth-domains": domains,
                 "file-path": self.passwords.name,
             },
-            "module::Registrar": {"reg-domains": f"{DOMAIN} {SECOND_DOMAIN}"},
+            "module::Registrar": {"reg-domains": domains},
         }
 
     def write_configuration(self, changes: Mapping[str, Mapping[str, str]] | None = None) -> None:
@@ -224,9 +232,35 @@ class Server:
                 chunks.append(chunk)
         return b"".join(chunks).decode().rstrip("\n")
 
+    @property
+    def descriptors(self) -> int:
+        """How many files and sockets it has open."""
+        return len(os.listdir(f"/proc/{self._running().process.pid}/fd"))
+
+    @property
+    def udp_ports(self) -> int:
+        """How many UDP sockets it has open: connections come and go, these are its own and those of calls."""
+        process = Path(f"/proc/{self._running().process.pid}")
+        tables = ((process / "net" / name).read_text().splitlines()[1:] for name in ("udp", "udp6"))
+        sockets = {f"socket:[{line.split()[9]}]" for table in tables for line in table}
+        return sum(_link(entry) in sockets for entry in (process / "fd").iterdir())
+
+    @property
+    def memory(self) -> int:
+        """The memory that it really takes, in KiB."""
+        status = Path(f"/proc/{self._running().process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
     async def logs(self, pattern: str) -> re.Match[str]:
         """Wait for a line of the log; each counts once."""
         return await self._running().prints(pattern)
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:  # closed meanwhile
+        return ""
 
 
 def run_flexipy(*arguments: str, directory: Path, stdin: str = "") -> tuple[int, str]:

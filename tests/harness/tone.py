@@ -6,6 +6,7 @@ import array
 import math
 import struct
 import wave
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,13 +42,16 @@ def heard(path: Path, seconds: float = 0.5) -> int:
     body = data[44 : 44 + (len(data) - 44) // 2 * 2]
     samples.frombytes(body)
     mono = samples[::channels][-int(rate * seconds) :]
-    if len(mono) < rate * seconds:
-        return 0
-    loudness = math.sqrt(sum(sample * sample for sample in mono) / len(mono))
+    return frequency_of(mono, rate) if len(mono) >= rate * seconds else 0
+
+
+def frequency_of(samples: Sequence[int], rate: int) -> int:
+    """The pitch (Hz) of a pure tone; 0 for silence."""
+    loudness = math.sqrt(sum(sample * sample for sample in samples) / len(samples))
     if loudness < _SILENCE:
         return 0
-    crossings = sum(1 for before, after in pairwise(mono) if before < 0 <= after)
-    return round(crossings / seconds)
+    crossings = sum(1 for before, after in pairwise(samples) if before < 0 <= after)
+    return round(crossings * rate / len(samples))
 
 
 def is_tone(path: Path, frequency: int) -> bool:

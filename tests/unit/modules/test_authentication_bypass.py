@@ -19,7 +19,7 @@ from flexipy.modules.router import Router
 from flexipy.modules.sanity_checker import SanityChecker
 from flexipy.registrar.registrar import Registrar
 from flexipy.sip.digest import Challenge, answer, compute_ha1, parse_challenge
-from flexipy.sip.message import Request
+from flexipy.sip.message import Request, Response
 from tests.harness.fake_network import FakeFlow, FakeProxy, request
 
 HOUSE = "house.test"
@@ -164,3 +164,36 @@ async def test_a_second_from_behind_a_bare_line_feed_is_not_passed_on(proxy: Fak
     client.sends(data.replace(b"x\nFrom", b"x\rFrom"))
     assert client.sent == []
     assert proxy.counters["unreadable_messages"] == 2
+
+
+def _in_call(method: str, cseq: int, swapped: bool = True, tag: str = "e1") -> Request:
+    """A request of somebody who was called as `everyone`, an address for which nobody has a password."""
+    everyone = f"<sip:everyone@{HOUSE}>;tag={tag}"
+    sender, to = (everyone, ALICE) if swapped else (ALICE, everyone)
+    return request(method, "sip:alice@203.0.113.5", sender=sender, to=to, call_id="known", cseq=cseq)
+
+
+async def test_who_was_called_by_another_address_speaks_in_the_call_and_nowhere_else(proxy: FakeProxy) -> None:
+    caller, callee = proxy.client(), proxy.client("203.0.113.9")
+    invite = request("INVITE", "sip:phone@203.0.113.9", sender=ALICE, to=f"<sip:everyone@{HOUSE}>", call_id="known")
+    caller.sends(invite)
+    caller.sends(with_password(caller, invite, "alice"))
+    callee.sends(_in_call("INFO", 1))
+    assert callee.last_response.status == 407
+    answer_to_invite = Response.to_request(callee.requests[-1], 200, "", b"e1")
+    answer_to_invite.append(b"contact", b"Contact: <sip:phone@203.0.113.9>")
+    callee.sends(answer_to_invite)
+
+    seen = len(caller.requests)
+    for cseq, method in enumerate(("INVITE", "UPDATE", "INFO"), 2):
+        callee.sends(_in_call(method, cseq))
+    assert [asked.method for asked in caller.requests[seen:]] == [b"INVITE", b"UPDATE", b"INFO"]
+    callee.sends(_in_call("MESSAGE", 6))
+    assert callee.last_response.status == 407
+    callee.sends(_in_call("INFO", 7, tag="other"))
+    assert callee.last_response.status == 407
+    caller.sends(_in_call("INFO", 8, swapped=False))  # alice has a password of her own
+    assert caller.last_response.status == 407
+    callee.sends(_in_call("BYE", 9))
+    callee.sends(_in_call("INFO", 10))
+    assert callee.last_response.status == 407
