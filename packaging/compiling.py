@@ -34,7 +34,7 @@ MYPY = "mypy>=2.4,<3"  # brings mypyc; needed while building only
 _WITH_MYPY = {"x86_64", "amd64", "aarch64", "arm64"}  # machines for which there are wheels of it
 REASON = "flexipy/interpreted.txt"  # read by flexipy/compilation.py
 
-# Two libraries, which are compiled side by side.
+# Libraries, which are compiled side by side.
 HOT = {
     "flexipy_core": [
         "flexipy/modules/authentication.py",
@@ -59,6 +59,18 @@ HOT = {
         "flexipy/proxy/pipeline.py",
         "flexipy/proxy/routing.py",
         "flexipy/proxy/subject.py",
+    ],
+    "flexipy_media": [
+        "flexipy/media/channel.py",
+        "flexipy/media/continuity.py",
+        "flexipy/media/learning.py",
+        "flexipy/media/leg.py",
+        "flexipy/media/rtcp.py",
+        "flexipy/media/rtp.py",
+        "flexipy/media/statistics.py",
+        "flexipy/media/stream.py",
+        "flexipy/media/terms.py",
+        "flexipy/media/thinning.py",
     ],
     "flexipy_wire": [
         "flexipy/auth/account.py",
