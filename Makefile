@@ -54,19 +54,26 @@ clients:  ## install the SIP clients that the scenario tests drive, where allowe
 unit: $(VENV)/.installed-test  ## the tests that need no other program
 	$(BIN)/python -m pytest tests/unit tests/torture tests/fuzz
 
-gate: $(VENV)/.installed-test  ## the in-process cost of a registration and a call
+gate: $(VENV)/.installed-test $(STAMP)  ## the in-process cost of a registration and a call
 	$(BIN)/python benchmarks/inprocess.py --limit-registration 75 --limit-call 125
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 45 --limit-call 75 --compiled
+
+compiled: $(VENV)/.installed-test $(STAMP)  ## the tests of `make unit` with compiled code, where there is a C compiler
+	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version
+	@case "$$(PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version)" in *" compiled") \
+	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -o pythonpath="$(COMPILED) ." tests/unit tests/torture tests/fuzz;; esac
 
 docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.conf
 	$(BIN)/python packaging/generate.py
 
 test: $(VENV)/.installed-test clients lint gate  ## set up and run every test
 	$(BIN)/python -m pytest tests
+	@$(MAKE) --no-print-directory compiled
 
-bench: $(VENV)/.installed-test  ## compare with Kamailio in the same run
-	$(BIN)/python benchmarks/compare.py
+bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py
 
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run accounts lint clients unit gate docs test bench clean
+.PHONY: help run accounts lint clients unit gate compiled docs test bench clean

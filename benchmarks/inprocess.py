@@ -1,6 +1,6 @@
 """The proxy's own cost per registration and per call, in process and without sockets, in CPU microseconds.
 
-    python benchmarks/inprocess.py [--limit-registration 35] [--limit-call 65] [--profile]
+    python benchmarks/inprocess.py [--limit-registration 35] [--limit-call 65] [--compiled] [--profile]
 
 One registration is REGISTER, 401, REGISTER with digest, 200; one call is INVITE, 100, 180, 200, ACK, BYE, 200 through
 the default modules but MediaRelay, authentication asked for REGISTER alone. What the kernel and the event loop cost is
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from flexipy.compilation import describe
+from flexipy.compilation import COMPILED, describe
 from flexipy.config.reader import read
 from flexipy.servers.discovery import full_schema
 from flexipy.servers.proxy import ProxyServer
@@ -301,7 +301,11 @@ def main() -> int:
     parser.add_argument("--limit-registration", type=float)
     parser.add_argument("--limit-call", type=float)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--compiled", action="store_true", help="measure nothing unless the code is compiled")
     options = parser.parse_args()
+    if options.compiled and not COMPILED:
+        print(f"not measured: {describe()}")
+        return 0
     registration_us, call_us, yardstick_ns = asyncio.run(measure(options.count, options.users, options.profile))
     scale = max(1.0, yardstick_ns / 100)
     print(f"CPU in process, {describe()}; yardstick {yardstick_ns:.0f} ns")

@@ -17,7 +17,7 @@ DOMAIN = "bench.test"
 PASSWORD = "secret"
 USERS = 10_000
 _HERE = Path(__file__).resolve().parent.parent
-_FLEXIPY = [sys.executable, "-m", "flexipy.cli.main"]
+_FLEXIPY = [sys.executable, "-P", "-m", "flexipy.cli.main"]  # not from the folder it starts in
 _FLEXIPY_CONFIGURATION = """\
 [global]
 transports=sip:127.0.0.1:{port};transport=udp
