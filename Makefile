@@ -51,10 +51,13 @@ docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.co
 test: $(VENV)/.installed-test clients lint gate  ## set up and run every test
 	$(BIN)/python -m pytest tests
 
+demo-intercom: $(VENV)/.installed-test  ## play a door, three screens and two servers, and draw the calls
+	PYTHONPATH=. $(BIN)/python examples/home-intercom/demo.py
+
 bench: $(VENV)/.installed-test  ## compare with Kamailio in the same run
 	$(BIN)/python benchmarks/compare.py
 
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run accounts lint clients unit gate docs test bench clean
+.PHONY: help run accounts lint clients unit gate docs test demo-intercom bench clean
