@@ -7,7 +7,6 @@ A future costs no task: the pipeline goes on in its callback. A coroutine gets o
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -122,7 +121,7 @@ class Pipeline:
         event.state = SUSPENDED
         if event.branch is None and event.request.method != b"ACK":  # to an ACK there is no answer that would end it
             event.server_transaction()  # retransmissions are absorbed while it waits
-        if inspect.iscoroutine(waiting):
+        if asyncio.iscoroutine(waiting):  # compiled ones, too
             future: asyncio.Future[None] = self.agent.spawn(waiting, self._leave_to_resume)
         else:
             future = asyncio.ensure_future(waiting)

@@ -182,6 +182,11 @@ class Baresip:
     ) -> None:
         await self.stop()
 
+    @property
+    def remote_control(self) -> str:
+        """Where a bell's program reaches it."""
+        return f"baresip:{self._control_port}"
+
     # --- what one does with a telephone ------------------------------------------------------------------
 
     async def command(self, name: str, parameters: str = "") -> str:

@@ -120,13 +120,19 @@ class Linphone:
         assert data, f"linphone of {self.user} is gone"
         return data.decode("utf-8", "replace")
 
-    async def stop(self) -> None:
-        """End it; its registration stays behind."""
+    async def let_go(self) -> None:
+        """Leave it to another program: it listens to one at a time."""
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
+            self._poller = None
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
+
+    async def stop(self) -> None:
+        """End it; its registration stays behind."""
+        await self.let_go()
         if self.program is not None:
             await asyncio.to_thread(self.program.stop)
         (Path("/tmp") / self._pipe).unlink(missing_ok=True)
@@ -144,6 +150,11 @@ class Linphone:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    @property
+    def remote_control(self) -> str:
+        """Where a bell's program reaches it."""
+        return f"linphone:/tmp/{self._pipe}"
 
     # --- what one does with a telephone ------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ _PICTURE_CLOCK = 90000
 _PICTURE_LOSS = 206  # RTCP payload-specific feedback (RFC 4585)
 _TOLERANCE = 15  # Hz
 _KEYS = "0123456789*#ABCD"
+_DIGIT_PACKETS = 5
+_LOUDNESS = 10  # dB below the loudest
+_END = 0x80
 _ENDS_SENT = 3  # RFC 4733 section 2.5.1.4
 _LOWEST, _HIGHEST = 40000, 48998
 
@@ -186,19 +189,22 @@ class AudioEnd(RtpEnd):
         second = _tone(self.tone)
         for place in cycle(range(0, _RATE, _SAMPLES)):
             if self._pressed:
-                self._send_digit(self._pressed.pop(0), timestamp)
+                await self._send_digit(self._pressed.pop(0), timestamp)
+                timestamp += _DIGIT_PACKETS * _SAMPLES
             else:
                 self._emit(second[place : place + _SAMPLES], timestamp)
             timestamp += _SAMPLES
             await asyncio.sleep(_SAMPLES / _RATE)
 
-    def _send_digit(self, key: str, timestamp: int) -> None:
+    async def _send_digit(self, key: str, timestamp: int) -> None:
         number = _KEYS.index(key)
-        for duration in range(1, 5):
-            event = struct.pack("!BBH", number, 10, duration * _SAMPLES)
-            self._emit(event, timestamp, duration == 1, self.digit_type)
+        for count in range(1, _DIGIT_PACKETS + 1):
+            event = struct.pack("!BBH", number, _LOUDNESS, count * _SAMPLES)
+            self._emit(event, timestamp, count == 1, self.digit_type)
+            await asyncio.sleep(_SAMPLES / _RATE)
         for _ in range(_ENDS_SENT):
-            self._emit(struct.pack("!BBH", number, 0x80 | 10, 5 * _SAMPLES), timestamp, False, self.digit_type)
+            event = struct.pack("!BBH", number, _END | _LOUDNESS, _DIGIT_PACKETS * _SAMPLES)
+            self._emit(event, timestamp, False, self.digit_type)
 
 
 class VideoEnd(RtpEnd):

@@ -26,6 +26,7 @@ class RtpPhone(SipPhone):
         domain: of the account.
         tone: in Hz, what it says.
         video: whether it has a camera and a screen.
+        password: another than that of the tests' accounts.
 
     Attributes:
         audio: its ear and mouth.
@@ -41,8 +42,9 @@ class RtpPhone(SipPhone):
         domain: str = DOMAIN,
         tone: int = 900,
         video: bool = True,
+        password: str | None = None,
     ) -> None:
-        super().__init__(server, user, transport, host, domain=domain)
+        super().__init__(server, user, transport, host, password, domain)
         self.audio = AudioEnd(tone)
         self.video = VideoEnd()
         self._with_video = video

@@ -88,9 +88,10 @@ class Dialog:
             self.acknowledge(transaction.request.cseq.number)
         return response
 
-    def acknowledge(self, sequence: int) -> None:
-        """Send the ACK for a 2xx."""
-        self.phone.send(self.phone.build("ACK", self.target, self._headers(sequence, "ACK")))
+    def acknowledge(self, sequence: int, body: bytes = b"") -> None:
+        """Send the ACK for a 2xx, with the answer to its description where the INVITE had none."""
+        headers = (*self._headers(sequence, "ACK"), *((_SDP_TYPE,) if body else ()))
+        self.phone.send(self.phone.build("ACK", self.target, headers, body))
 
     async def bye(self) -> Response:
         """Hang up."""
@@ -339,7 +340,7 @@ class SipPhone:
         """Begin a call."""
         return await self.ask("INVITE", uri, (_SDP_TYPE, *headers), SDP)
 
-    async def connected(self, call: Transaction) -> Dialog:
+    async def connected(self, call: Transaction, body: bytes = b"") -> Dialog:
         """Wait until a call that it made is answered, and acknowledge."""
         response = await call.final()
         assert response.status == 200, response
@@ -351,7 +352,7 @@ class SipPhone:
             [decode(route) for route in reversed(response.get_all(H.RECORD_ROUTE))],
             decode(response.call_id),
         )
-        dialog.acknowledge(call.request.cseq.number)
+        dialog.acknowledge(call.request.cseq.number, body)
         return dialog
 
 

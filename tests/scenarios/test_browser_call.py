@@ -64,6 +64,24 @@ async def test_pages_talk_and_see_each_other(
 
 
 @pytest.mark.parametrize(("calling", "called"), BOTH_WAYS)
+async def test_pages_that_cannot_reach_each_other_talk_through_the_relay(
+    server: Server, browser: Browser, calling: str, called: str
+) -> None:
+    alice = BrowserPhone(browser, server, "alice", calling, "wss")
+    bob = BrowserPhone(browser, server, "bob", called, "wss")
+    async with alice, bob:
+        await asyncio.gather(alice.command("takeRelayedPathsOnly"), bob.command("takeRelayedPathsOnly"))
+        await alice.call(bob.uri)
+        await bob.event("incoming")
+        await bob.answer()
+        await asyncio.gather(alice.event("established"), bob.event("established"))
+        await asyncio.gather(alice.receives("audio", "video"), bob.receives("audio", "video"))
+        await alice.hang_up()
+        await bob.event("ended")
+        assert json.loads(server.cli("RELAY_LIST")) == {"calls": []}
+
+
+@pytest.mark.parametrize(("calling", "called"), BOTH_WAYS)
 async def test_a_page_declines_a_call(server: Server, browser: Browser, calling: str, called: str) -> None:
     alice = BrowserPhone(browser, server, "alice", calling, "wss")
     bob = BrowserPhone(browser, server, "bob", called)

@@ -47,6 +47,15 @@ async function open(context, origin, { page: name, kind }) {
   await page.goto(`${origin}/phone_${kind}`);
 }
 
+// Run in a page: of what others offer, only the paths through a relay are taken.
+function takeRelayedPathsOnly() {
+  const given = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+    const kept = description.sdp.split("\r\n").filter((line) => !/^a=candidate:/.test(line) || / typ relay/.test(line));
+    return given.call(this, { type: description.type, sdp: kept.join("\r\n") });
+  };
+}
+
 async function obey(context, origin, command) {
   if (command.do === "open") return open(context, origin, command);
   const page = pages.get(command.page);
@@ -54,6 +63,7 @@ async function obey(context, origin, command) {
     pages.delete(command.page);
     return page.close();
   }
+  if (command.do === "takeRelayedPathsOnly") return page.evaluate(takeRelayedPathsOnly);
   return page.evaluate(([name, argument]) => window.phone[name](argument), [command.do, command.argument]);
 }
 

@@ -26,7 +26,7 @@ DOCUMENTS = sorted(
     for path in ROOT.rglob("*.md")
     if _SKIPPED.isdisjoint(path.relative_to(ROOT).parts) and not any(part[0] == "." for part in path.parts[1:])
 )
-CONFIGURATIONS = sorted((ROOT / "conf").glob("*.conf")) + sorted((ROOT / "examples").rglob("*.conf"))
+CONFIGURATIONS = sorted((ROOT / "conf").glob("*.conf")) + sorted((ROOT / "examples").rglob("flexi*.conf"))
 
 _FENCE = re.compile(r"^(```+)(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")

@@ -1,0 +1,131 @@
+"""The example of a house with a door: its configuration starts, its bell calls, its module opens the door."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.baresip import Baresip
+from tests.harness.events import until
+from tests.harness.linphone import Linphone
+from tests.harness.programs import Program
+from tests.harness.rtp_phone import RtpPhone
+from tests.harness.server import DOMAIN, Server, python_path
+from tests.harness.sip_phone import SipPhone
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "home-intercom"
+_EVERYONE = f"sip:everyone@{DOMAIN}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the set-up makes."""
+    folder = tmp_path_factory.mktemp("set-up")
+    flexipy = folder / "flexipy"
+    flexipy.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m flexipy.cli.main "$@"\n')
+    flexipy.chmod(0o755)
+    command = ["sh", str(EXAMPLE / "set-up.sh"), "house.test", str(folder / "house"), str(flexipy)]
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "flexisip.conf: OK" in done.stdout
+    return folder / "house"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the module installed."""
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run(["cp", "-r", str(EXAMPLE / "door-opener"), str(folder / "source")], check=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "installed")]
+    subprocess.run([*command, str(folder / "source")], check=True, timeout=120)
+    return folder / "installed"
+
+
+def passwords(made: Path) -> dict[str, str]:
+    """Of each user that the set-up made."""
+    lines = (made / "first-passwords.txt").read_text().splitlines()
+    return {line.partition("@")[0]: line.split()[1] for line in lines}
+
+
+@pytest.fixture
+def house(made: Path, site: Path, place: Path) -> Iterator[Server]:
+    """A server with the example's accounts, routes and rules."""
+    opened = place / "opened"
+    settings = {
+        "module::Authentication": {"file-path": str(made / "passwd")},
+        "module::Authorization": {"enabled": "true", "auth-domains": DOMAIN, "rules-file": str(made / "rules.conf")},
+        "module::Registrar": {"static-records-file": str(made / "routes.conf")},
+        "module::DoorOpener": {
+            "enabled": "true",
+            "door": f"sip:door@{DOMAIN}",
+            "users": f"sip:alice@{DOMAIN}",
+            "command": f"touch {opened}",
+        },
+    }
+    server = Server(place / "house", settings, [("udp", "127.0.0.1")])
+    server.packages.append(site)
+    yield server.start()
+    server.stop()
+
+
+def phone(house: Server, made: Path, user: str) -> SipPhone:
+    """A telephone with the password that the set-up made."""
+    return SipPhone(house, user, password=passwords(made)[user])
+
+
+async def test_who_may_opens_the_door_by_a_message(house: Server, made: Path, place: Path) -> None:
+    door = f"sip:door@{DOMAIN}"
+    async with phone(house, made, "alice") as alice, phone(house, made, "bob") as bob:
+        refused = await bob.message(door, "open")
+        assert (refused.status, refused.reason) == (403, b"Not yours to open")
+        assert not (place / "opened").exists()
+        assert (await alice.message(door, "Open")).status == 200
+        assert (place / "opened").exists()
+
+
+async def test_only_the_family_calls_the_door(house: Server, made: Path) -> None:
+    async with phone(house, made, "alice") as alice, phone(house, made, "door") as door:
+        await door.register()
+        call = await alice.invite(door.uri)
+        (await door.incoming("INVITE")).answer(486)
+        assert (await call.final()).status == 486
+        assert (await (await door.invite(door.uri)).final()).status == 403
+
+
+@pytest.mark.parametrize("kind", ["baresip", "linphone"])
+async def test_the_bell_has_the_telephone_of_the_door_call_everyone(
+    house: Server, made: Path, place: Path, kind: str
+) -> None:
+    door = (Baresip if kind == "baresip" else Linphone)(house, place, "door", password=passwords(made)["door"])
+    screen = RtpPhone(house, "screen", password=passwords(made)["screen"], video=False)
+    async with door, screen:
+        await screen.register()
+        if isinstance(door, Linphone):
+            await door.let_go()
+        button, opened = place / "button", place / "opened"
+        options = ["--phone", door.remote_control, "--call", _EVERYONE, "--file", str(button)]
+        options += ["--digit", "5", "--open", f"touch {opened}"]
+        bell = Program("bell", [sys.executable, str(EXAMPLE / "bell.py"), *options], place)
+        try:
+            await bell.prints("^ready$")
+            button.touch()
+            ringing = await screen.incoming("INVITE")
+            assert b"everyone" in ringing.request.require(b"to")
+            talk = screen.take(ringing)
+            await screen.incoming("ACK")
+            if isinstance(door, Baresip):  # linphone sends nothing without a microphone
+                await screen.audio.hears(door.tone)
+            screen.audio.press("5")
+            await bell.prints("^opening$")
+            await until(opened.exists, "the door is open")
+            assert (await talk.bye()).status == 200
+        finally:
+            await asyncio.to_thread(bell.stop)
