@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import re
 import shlex
@@ -33,6 +34,7 @@ class Linphone:
         host: 127.0.0.1 or ::1, the server's address.
         auto_answer: whether it takes calls by itself.
         tone: frequency in Hz of what it says.
+        contact_parameters: of its contact URI, without a `;` before the first.
 
     Attributes:
         events: what it tells by itself, as the lines of each event in one text.
@@ -48,6 +50,7 @@ class Linphone:
         auto_answer: bool = False,
         tone: int = 600,
         password: str | None = None,
+        contact_parameters: str = "",
     ) -> None:
         need("linphone-daemon")
         self.user = user
@@ -59,6 +62,7 @@ class Linphone:
         self._transport = transport
         self._host = host
         self._auto_answer = auto_answer
+        self._contact_parameters = contact_parameters
         self._password = password_of(user) if password is None else password
         # The daemon makes its socket in /tmp, whatever it is told.
         self._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
@@ -72,8 +76,17 @@ class Linphone:
 
     async def start(self) -> Self:
         """Start it and open its control connection; it registers by itself meanwhile."""
-        write_settings(self._server, self.directory, self.user, self._password, self._transport, self._host)
-        write_tone(self.directory / "tone.wav", self.tone)
+        if not self.directory.exists():
+            write_settings(
+                self._server,
+                self.directory,
+                self.user,
+                self._password,
+                self._transport,
+                self._host,
+                self._contact_parameters,
+            )
+            write_tone(self.directory / "tone.wav", self.tone)
         command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
         command += ["--auto-answer"] if self._auto_answer else []
         log = self.directory / "log"
@@ -119,6 +132,14 @@ class Linphone:
         if self.program is not None:
             await asyncio.to_thread(self.program.stop)
         (Path("/tmp") / self._pipe).unlink(missing_ok=True)
+
+    def again(self) -> Linphone:
+        """The same app once more, after it was ended: the same files and the same device."""
+        fresh = copy.copy(self)
+        fresh.events = Events(f"linphone of {self.user}")
+        fresh._asking = asyncio.Lock()
+        fresh._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
+        return fresh
 
     async def __aenter__(self) -> Self:
         try:

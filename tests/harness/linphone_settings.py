@@ -29,7 +29,13 @@ _COMMON: dict[str, dict[str, object]] = {
 
 
 def write_settings(
-    server: Server, directory: Path, user: str, password: str, transport: str = "udp", host: str = "127.0.0.1"
+    server: Server,
+    directory: Path,
+    user: str,
+    password: str,
+    transport: str = "udp",
+    host: str = "127.0.0.1",
+    contact_parameters: str = "",
 ) -> None:
     """Write the file `rc` for a linphone with one account, which lives in that directory."""
     # Without this folder it finds "no listening point".
@@ -55,6 +61,7 @@ def write_settings(
             "reg_proxy": f"<{proxy}>",
             "reg_route": f"<{proxy};lr>",
             "reg_identity": f"<sip:{user}@{DOMAIN}>",
+            **({"contact_uri_parameters": contact_parameters} if contact_parameters else {}),
         },
         "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password},
     }
