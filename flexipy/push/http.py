@@ -105,7 +105,11 @@ class HttpClient:
     ) -> HttpResponse:
         shared = self._multiplexed.get(origin)
         if shared is not None and shared.usable:
-            return await shared.request(method, target, headers, body)
+            try:
+                return await shared.request(method, target, headers, body)
+            except ConnectionError:
+                if shared.usable:  # the service broke this one request off
+                    raise
         idle = self._idle.get(origin, [])
         while idle:
             connection = idle.pop()
@@ -230,7 +234,10 @@ class _Connection:
             if not line:
                 return response
             name, _, value = line.partition(":")
-            response.headers[name.strip().lower()] = value.strip()
+            name, value = name.strip().lower(), value.strip()
+            if name == "content-length" and response.headers.get(name, value) != value:
+                raise ValueError("its answer has two lengths")
+            response.headers[name] = value
         raise ValueError("its answer has too many headers")
 
     async def _line(self) -> str:
