@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 
-from flexipy.proxy.api import Fork, Module, ModuleContext, RequestEvent, ResponseEvent
-from flexipy.push.parameters import PushParameterError, PushTarget, read_target
-from flexipy.push.service import PushService
-from flexipy.registrar.binding import Binding, Record
-from flexipy.registrar.registrar import Registrar
-from flexipy.sip.uri import scheme_of
+from flexipy.proxy.api import Module, ModuleContext, RequestEvent, ResponseEvent
 
-from .capabilities import feature_caps
-from .composing import Announcing, compose, what_happened
 from .parameters import PARAMETERS
-from .refreshing import Refreshing
-from .waking import Wake, Waking, WakingOptions
-
-# A device that registered so lately over a connection that lives is awake, seconds; it gets as long to answer.
-_AWAKE = 5.0
 
 
 class PushNotification(Module):
@@ -35,130 +22,33 @@ class PushNotification(Module):
 
     def __init__(self, context: ModuleContext) -> None:
         super().__init__(context)
-        values = context.values
-        router = context.section("module::Router")
-        self._timeout = values.seconds("timeout")
-        self._announcing = Announcing(
-            int(router.seconds("call-fork-timeout")),
-            int(values.seconds("message-time-to-live")) or None,
-            values.boolean("display-from-uri"),
-            values.boolean("enable-message-summaries-pn"),
-        )
-        self._late = router.boolean("fork-late")
-        options = WakingOptions(
-            values.integer("retransmission-count"),
-            values.seconds("retransmission-interval"),
-            values.seconds("call-remote-push-interval"),
-            router.boolean("permit-self-generated-provisional-response"),
-            values.expression("add-to-tag-filter"),
-        )
-        from flexipy.push.setup import make_service  # a proxy that pushes nothing need not load HTTP and TLS for it
+        # Every server loads the classes of all modules; one that pushes nothing pays for no more than this file.
+        from .pushing import Pushing
 
-        self._registrar: Registrar | None = None
-        self.service = make_service(values, context.file, context.state_file, context.spawn, context.counters)
-        self._waking = Waking(context, lambda: self.service, options, self._announcing, self._forget)
-        self._refreshing = Refreshing(context, lambda: self.service, values.integer("register-wakeup-threshold"))
+        self.pushing = Pushing(context)
 
     def provide(self) -> None:
         """Offer the push services to others."""
-        self.context.provide(PushService, self.service)
+        from flexipy.push.service import PushService
+
+        self.context.provide(PushService, self.pushing.service)
 
     async def start(self) -> None:
         """Get hold of the registrar, and say what will not work."""
-        self._registrar = self.context.require(Registrar)
-        logger = self.context.logger
-        for note in self.service.notes:
-            logger.error("%s", note)
-        if not self.service.providers:
-            logger.error("no push service can be used: nobody will be woken")
-        if not self._late:
-            logger.warning("calls do not wait for woken apps: set fork-late=true in [module::Router]")
-        self._registrar.answer_edits.append(feature_caps(self.service))
-        interval = self.context.values.seconds("register-wakeup-interval")
-        if interval > 0:
-            self._refreshing.begin(self._registrar, interval)
+        await self.pushing.start()
 
     async def stop(self) -> None:
         """Close the connections to push services."""
-        await self.service.close()
+        await self.pushing.service.close()
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """See whether the device of a branch has to be woken; the request itself goes on at once."""
-        branch = event.branch
-        if branch is None or b"pn-" not in event.request.uri_raw or not isinstance(branch.context, Fork):
-            return None
-        target = self._target(event)
-        if target is None:
-            return None
-        fork = branch.context
-        if self._waking.arrived(fork, branch):
-            return None  # it was pushed in this call, and here it is
-        happened = what_happened(event.request, target, self._announcing)
-        if happened is None:
-            return None
-        binding = self._binding(branch.key or fork.key, branch.uid)
-        device = branch.uid if binding is None else binding.instance_id or binding.unique_id
-        push = compose(event.request, target, *happened, device, self._announcing)
-        wake = Wake(self._waking, fork, branch, push, branch.key or fork.key)
-        timeout = self._timeout if target.timeout is None else target.timeout
-        if binding is not None and self._is_awake(binding):
-            timeout = max(timeout, _AWAKE)
-        self._waking.begin(wake, timeout, event.now)
+        if event.branch is not None and b"pn-" in event.request.uri_raw:
+            self.pushing.look_at(event)
         return None
 
     def on_response(self, event: ResponseEvent) -> Awaitable[None] | None:
         """A branch that failed here cannot answer any more: its push need not wait."""
-        if event.flow is None and self._waking.patient:
-            self._waking.failed(event.branch, event.now)
+        if event.flow is None:
+            self.pushing.failed(event)
         return None
-
-    def _target(self, event: RequestEvent) -> PushTarget | None:
-        request = event.request
-        if scheme_of(request.uri_raw) not in ("sip", "sips"):
-            return None
-        try:
-            return read_target(request.uri.params)
-        except PushParameterError as error:
-            self.context.counters["push_bad_parameters"] += 1
-            self.context.logger.info("%s: no push: %s", request.label, error)
-            return None
-
-    def _binding(self, key: str, unique_id: str) -> Binding | None:
-        if self._registrar is None:
-            return None
-        found = self._registrar.fetch(key, time.time())
-        return found.get(unique_id) if isinstance(found, Record) else None
-
-    def _is_awake(self, binding: Binding) -> bool:
-        if time.time() - binding.updated_at >= _AWAKE:
-            return False
-        if binding.flow_token:
-            flow = self.context.transports.flow_from_token(binding.flow_token)
-        elif binding.path:
-            return True  # another proxy has the connection
-        else:
-            flow = self.context.agent.egress.immediate_flow(binding.uri)
-        return flow is not None and not flow.closed
-
-    def _forget(self, wake: Wake, dead_since: float) -> None:
-        """A service says that a token is dead: nobody is reached by that binding, unless it has been renewed since."""
-        binding = self._binding(wake.key, wake.branch.uid)
-        if self._registrar is None or binding is None or binding.is_static:
-            return
-        if dead_since and binding.updated_at > dead_since:
-            return
-        try:
-            target = read_target(binding.uri.params)
-        except PushParameterError:
-            return
-        if target is None or wake.push.token not in (target.voip_token, target.remote_token):
-            return
-        self.context.counters["push_dead_tokens"] += 1
-        self.context.logger.info("%s: removed, its push token is dead: %s", wake.key, binding.uri.host_port)
-        removing = self._registrar.delete(wake.key, binding.unique_id)
-        if isinstance(removing, Awaitable):
-            self.context.spawn(_ended(removing))
-
-
-async def _ended(removing: Awaitable[bool]) -> None:
-    await removing

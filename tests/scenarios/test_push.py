@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest_asyncio
@@ -12,7 +14,7 @@ import pytest_asyncio
 from tests.harness.fake_apns import ApplePush, FakeApns
 from tests.harness.linphone import Linphone
 from tests.harness.push_keys import signing_key
-from tests.harness.server import Server
+from tests.harness.server import Server, run_flexipy
 from tests.harness.sip_phone import SipPhone
 
 _VOIP = "a1" * 32
@@ -121,3 +123,56 @@ async def test_a_phone_without_its_app_is_forgotten(push_house: PushHouse) -> No
         assert "not found" in server.cli(f"REGISTRAR_GET {asleep.uri}")
         call.cancel()
         await call.final()
+
+
+async def test_an_operator_tries_a_push(push_house: PushHouse) -> None:
+    server, apns = push_house.server, push_house.apns
+    async with SipPhone(server, "dave", "tcp") as dave, SipPhone(server, "dave") as desk:
+        dave.contact += f";{_PUSH}"
+        await dave.register()
+        await desk.register()
+        said = [json.loads(await asyncio.to_thread(server.cli, f"PUSH_TEST {dave.uri}"))]
+        apns.next_answers.append((400, "BadDeviceToken"))
+        said.append(json.loads(await asyncio.to_thread(server.cli, f"PUSH_TEST {dave.uri} alert")))
+    by_phone, on_desk = said[0]
+    assert (by_phone["service"], by_phone["kind"], by_phone["outcome"], by_phone["answer"]) == (
+        "apple",
+        "voip",
+        "sent",
+        "200",
+    )
+    assert "no push parameters" in on_desk["meaning"]
+    assert (said[1][0]["kind"], said[1][0]["answer"]) == ("alert", "400 BadDeviceToken")
+    assert "apns.dev" in said[1][0]["meaning"]
+    assert "usage" in await asyncio.to_thread(server.cli, f"PUSH_TEST {dave.uri} loud")
+
+
+async def test_a_push_from_the_command_line(push_house: PushHouse) -> None:
+    server, apns = push_house.server, push_house.apns
+    run = partial(run_flexipy, "pusher", "-c", str(server.configuration), directory=server.directory)
+    status, told = await asyncio.to_thread(run, "--contact", f"sip:bob@192.0.2.7;{_PUSH}")
+    assert (status, told.partition(" after")[0]) == (0, "taken: apple answered"), told
+    apns.answers[_VOIP] = (410, "Unregistered")
+    token = ("--pn-provider", "apns", "--pn-param", "TEAM123456.org.house.voip", "--pn-prid", _VOIP)
+    status, told = await asyncio.to_thread(run, *token)
+    assert status == 1
+    assert told.startswith("dead: apple answered")
+    assert "410 Unregistered: the app was removed" in told
+    status, told = await asyncio.to_thread(run, "--pn-provider", "fcm", "--pn-prid", "x")
+    assert (status, told.partition(":")[0]) == (1, "not sent")
+    status, told = await asyncio.to_thread(run, "--contact", "nonsense")
+    assert (status, told.partition(": not")[0]) == (1, "flexipy pusher")
+
+
+async def test_a_server_whose_push_service_cannot_be_reached_works_for_the_rest(push_house: PushHouse) -> None:
+    server, apns = push_house.server, push_house.apns
+    await apns.stop()
+    async with SipPhone(server, "carol") as carol, SipPhone(server, "dave") as desk:
+        async with SipPhone(server, "dave", "tcp") as asleep:
+            asleep.contact += f";{_PUSH}"
+            await asleep.register()
+        await desk.register()
+        call = await carol.invite(desk.uri)
+        (await desk.incoming("INVITE")).answer(200)
+        assert (await call.final()).status == 200
+    await apns.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -94,7 +96,7 @@ def open_push_house(make_proxy: Any) -> Any:
         proxy = await make_proxy(modules, f"module::Registrar/reg-domains={DOMAIN}", late, *settings)
         recorder = Recorder()
         module = proxy.module(PushNotification)
-        module.service = PushService([recorder], 100, proxy.agent.spawn, proxy.counters)
+        module.pushing.service = PushService([recorder], 100, proxy.agent.spawn, proxy.counters)
         return PushHouse(proxy, recorder)
 
     return make
@@ -462,7 +464,7 @@ async def test_nothing_is_kept_of_a_call_that_is_over(open_push_house: Any) -> N
     house.hangs_up()
     house.proxy.advance(200)
     await house.settle()
-    waking = house.proxy.module(PushNotification)._waking
+    waking = house.proxy.module(PushNotification).pushing._waking
     assert (waking._forks, waking.patient) == ({}, {})
 
 
@@ -502,7 +504,7 @@ async def test_a_token_that_died_before_the_device_registered_says_nothing(open_
 
 
 async def wake_up(house: PushHouse) -> None:
-    await house.proxy.module(PushNotification)._refreshing.look(house.registrar)
+    await house.proxy.module(PushNotification).pushing._refreshing.look(house.registrar)
     await house.settle()
 
 
@@ -587,3 +589,11 @@ async def test_a_server_without_keys_says_so_in_one_line_and_works(
     assert "ftp://there/" in told[3]
     assert told[4] == "no push service can be used: nobody will be woken"
     assert "fork-late" in told[5]
+
+
+def test_a_server_that_pushes_nothing_loads_nothing_for_it() -> None:
+    code = "import sys, flexipy.servers.discovery as d; d.full_schema(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "flexipy.modules.push_notification" in loaded
+    assert not [name for name in loaded if name.startswith("flexipy.push.")]
+    assert not {"aioapns", "h2", "google.auth", "jwt", "OpenSSL"} & set(loaded)
