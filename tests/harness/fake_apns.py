@@ -293,11 +293,13 @@ async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.harness.fake_apns", description="A stand-in for Apple's.")
     parser.add_argument("directory", type=Path, help="for keys and certificates; made if missing")
     parser.add_argument("--team", default="TEAM123456", help="whose signing key is made")
+    parser.add_argument("--silent", action="store_true", help="take pushes and say nothing")
     options = parser.parse_args()
     options.directory.mkdir(exist_ok=True)
     from tests.harness.push_keys import signing_key
 
     service = FakeApns(options.directory, Authority(options.directory))
+    service.silent = options.silent
     service.trust("KEY1234567", options.team, signing_key(options.directory, team=options.team))
     async with service:
         print(
