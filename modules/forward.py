@@ -135,7 +135,7 @@ class Forward(Module):
         string_list(
             "params-to-remove",
             "pn-tok pn-type app-id pn-msg-str pn-call-str pn-call-snd pn-msg-snd pn-timeout pn-silent "
-            "pn-provider pn-prid pn-param",
+            "pn-provider pn-prid pn-param pn-groupchat-str pn-missed-str pn-p256dh pn-auth",
             "Parameters taken off the request URI and Contact before the request leaves: what a device told this "
             "server alone, push tokens first of all.",
         ),

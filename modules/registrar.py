@@ -351,6 +351,8 @@ class RegistrarModule(Module):
             if binding.reg_id is not None:
                 response.append(H.REQUIRE, b"Require: outbound")
                 break
+        for edit in self.registrar.answer_edits:
+            edit(event.request, response)
         event.send_response(response)
 
     def _refuse(self, event: RequestEvent, error: RegistrationError) -> None:

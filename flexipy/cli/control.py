@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 _PATTERN = "/tmp/flexisip-{server}-{pid}"  # noqa: S108 - where Flexisip's own tools look
+_PATIENCE = 30.0  # seconds; PUSH_TEST waits for a service far away
 # Where the systemd unit and `make run` have the socket.
 _PLACES = ("/run/flexipy/{server}.sock", "var/control.sock")
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Sends a command to a running flexipy server.",
         epilog="Commands: REGISTRAR_GET AOR, REGISTRAR_DUMP, REGISTRAR_CLEAR AOR, REGISTRAR_DELETE AOR ID, "
         "REGISTRAR_UPSERT AOR CONTACT SECONDS [ID], CONFIG_GET S/P, CONFIG_SET S/P VALUE, CONFIG_LIST [S], COUNTERS, "
-        "RELAY_LIST, BANS, UNBAN KEY, RELOAD",
+        "RELAY_LIST, BANS, UNBAN KEY, PUSH_TEST AOR [voip|alert|background], RELOAD",
     )
     parser.add_argument("-p", "--pid", help="process id of the server; needed only where several run")
     parser.add_argument("-s", "--server", default="proxy", help="which server (default: proxy)")
@@ -78,7 +79,7 @@ def _not_found(places: list[str]) -> str:
 
 def _ask(path: str, words: list[str]) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(_PATIENCE)
         connection.connect(path)
         connection.sendall(shlex.join(words).encode() + b"\n")
         chunks = []

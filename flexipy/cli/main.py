@@ -1,4 +1,4 @@
-"""`flexipy`: starts a server, or one of the tools (`flexipy passwd`, `flexipy certificate`)."""
+"""`flexipy`: starts a server, or one of the tools (`flexipy passwd`, `flexipy certificate`, `flexipy pusher`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from flexipy import __version__
 from flexipy.compilation import describe
 
 _DEFAULT_CONFIGURATION = "/etc/flexisip/flexisip.conf"
-_TOOLS = {"passwd": "flexipy.cli.passwd", "certificate": "flexipy.cli.certificate"}
+_TOOLS = {
+    "passwd": "flexipy.cli.passwd",
+    "certificate": "flexipy.cli.certificate",
+    "pusher": "flexipy.cli.pusher",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -19,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="flexipy",
         description="A SIP proxy, registrar and conference server.",
         epilog="Tools: 'flexipy passwd --help' manages the password file, "
-        "'flexipy certificate --help' makes a certificate for TLS.",
+        "'flexipy certificate --help' makes a certificate for TLS, 'flexipy pusher --help' sends one push.",
     )
     add = parser.add_argument
     add("--server", default=None, metavar="ROLE", help="which server to run: proxy (default: global/default-servers)")

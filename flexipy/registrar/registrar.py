@@ -18,6 +18,7 @@ from flexipy.registrar.registration import RegistrarOptions, Registration
 from flexipy.registrar.static_records import StaticRecord
 from flexipy.registrar.store import Store
 from flexipy.registrar.update import apply_registration, binding_by_hand, put_binding
+from flexipy.sip.message import Request, Response
 from flexipy.sip.uri import SipUri
 
 
@@ -27,10 +28,14 @@ class Registrar(BindingFinder):
     Args:
         store: where records are kept; those of a local store are watched for expiry from now on.
         options: limits and what is handed out.
+
+    Attributes:
+        answer_edits: called with each REGISTER that is accepted and its answer, which they may splice.
     """
 
     def __init__(self, store: Store, options: RegistrarOptions | None = None) -> None:
         super().__init__(store, options if options is not None else RegistrarOptions())
+        self.answer_edits: list[Callable[[Request, Response], None]] = []
         self._local = store.local
         self._subscribers = Subscribers()
         self._expiry = ExpiryQueue()

@@ -115,6 +115,7 @@ class Commands:
             "RELAY_LIST": self._relay_list,
             "BANS": self._bans,
             "UNBAN": self._unban,
+            "PUSH_TEST": self._push_test,
             "RELOAD": self._reload,
         }
 
@@ -267,6 +268,29 @@ class Commands:
         if throttle is None or not throttle.unban(key):
             raise ControlError(f"nothing held against '{key}'")
         return f"Done: {key} may try again"
+
+    async def _push_test(self, words: list[str]) -> object:
+        """Push to each device of an address, whatever its registration is like; what the services say."""
+        from flexipy.push.request import PushKind
+        from flexipy.push.service import PushService
+        from flexipy.push.trial import try_push
+
+        kinds = {kind.value: kind for kind in PushKind}
+        if len(words) not in (1, 2) or (len(words) == 2 and words[1] not in kinds):
+            raise ControlError(f"usage: PUSH_TEST sip:user@domain [{'|'.join(kinds)}]")
+        service: PushService | None = self._server.agent.services.get(PushService)
+        if service is None:
+            raise ControlError("module PushNotification is not enabled")
+        key, record = await self._record(words[0])
+        if record is None:
+            raise ControlError(f"not found: {key}")
+        kind = kinds[words[1]] if len(words) == 2 else None
+        trials = [try_push(service, binding.uri.params, kind, f"sip:{key}") for binding in record.bindings]
+        results = await asyncio.gather(*trials)
+        return [
+            {"unique-id": binding.unique_id, **trial.facts()}
+            for binding, trial in zip(record.bindings, results, strict=True)
+        ]
 
     def _reload(self, words: list[str]) -> str:
         _expect(words, 0, "RELOAD")

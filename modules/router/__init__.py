@@ -247,7 +247,8 @@ class Router(Module):
         key = self._targets.key(uri)
         fork = CallFork(event, self._calls, key)
         if self._calls.fork_late:
-            self._late.watch(fork, {key}, event.request, uri)
+            # A static record leads to people, and it is under their own addresses that they come back.
+            self._late.watch(fork, {key, *(each.key for each in destinations if each.key)}, event.request, uri)
         self._send_all(fork, event, destinations)
 
     def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
@@ -273,7 +274,10 @@ class Router(Module):
     def _send_all(self, fork: Fork, event: RequestEvent, destinations: list[Destination]) -> None:
         original = event.request
         for destination in destinations:
-            fork.add(destination.request_from(original), destination.uid, destination.q, destination.flow_token)
+            request = destination.request_from(original)
+            branch = fork.add(request, destination.uid, destination.q, destination.flow_token)
+            if branch is not None:
+                branch.key = destination.key
         self.context.counters["branches"] += len(destinations)
         fork.start(event.now)
 

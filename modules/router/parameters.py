@@ -67,8 +67,7 @@ PARAMETERS = (
     boolean(
         "permit-self-generated-provisional-response",
         "true",
-        "Send provisional responses of our own, such as 110 Push sent.",
-        implemented=False,
+        "Tell the caller with `110 Push sent`, and 180 where the push itself rings, that a device is being woken.",
     ),
     boolean("resolve-routes", "false", "Look the next hop of the Route header up among the registrations too."),
     boolean(

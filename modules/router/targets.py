@@ -28,6 +28,7 @@ class Destination:
         q: priority.
         flow_token: the flow it must go by (RFC 5626), or empty.
         as_route: the URI is a next hop; the request URI stays.
+        key: of the binding's record, or empty.
     """
 
     uid: str
@@ -36,12 +37,19 @@ class Destination:
     q: float = 1.0
     flow_token: bytes = b""
     as_route: bool = False
+    key: str = ""
 
     @staticmethod
     def of(binding: Binding) -> Destination:
         """The destination that a binding stands for."""
         return Destination(
-            binding.unique_id, binding.uri, binding.path, binding.q, binding.flow_token, binding.used_as_route
+            binding.unique_id,
+            binding.uri,
+            binding.path,
+            binding.q,
+            binding.flow_token,
+            binding.used_as_route,
+            binding.key,
         )
 
     def request_from(self, original: Request) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import re
 import shlex
@@ -36,6 +37,7 @@ class Linphone:
         video: whether it shows a still picture, and shows while it rings what the caller sends.
         encryption: of media: none, srtp or dtls.
         domain: of the account.
+        contact_parameters: of its contact URI, without a `;` before the first.
 
     Attributes:
         events: what it tells by itself, as the lines of each event in one text.
@@ -54,6 +56,7 @@ class Linphone:
         video: bool = False,
         encryption: str = "none",
         domain: str = DOMAIN,
+        contact_parameters: str = "",
     ) -> None:
         need("linphone-daemon")
         self.user = user
@@ -68,6 +71,7 @@ class Linphone:
         self._auto_answer = auto_answer
         self._video = video
         self._encryption = encryption
+        self._contact_parameters = contact_parameters
         self._password = password_of(user) if password is None else password
         # The daemon makes its socket in /tmp, whatever it is told.
         self._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
@@ -81,9 +85,12 @@ class Linphone:
 
     async def start(self) -> Self:
         """Start it and open its control connection; it registers by itself meanwhile."""
-        media = (self._video, self._encryption, self._domain)
-        write_settings(self._server, self.directory, self.user, self._password, self._transport, self._host, *media)
-        write_tone(self.directory / "tone.wav", self.tone)
+        if not self.directory.exists():
+            media = (self._video, self._encryption, self._domain)
+            place = (self._transport, self._host)
+            own = (*media, self._contact_parameters)
+            write_settings(self._server, self.directory, self.user, self._password, *place, *own)
+            write_tone(self.directory / "tone.wav", self.tone)
         command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
         command += ["--auto-answer"] if self._auto_answer else []
         command += ["-C", "-D"] if self._video else []
@@ -136,6 +143,14 @@ class Linphone:
         if self.program is not None:
             await asyncio.to_thread(self.program.stop)
         (Path("/tmp") / self._pipe).unlink(missing_ok=True)
+
+    def again(self) -> Linphone:
+        """The same app once more, after it was ended: the same files and the same device."""
+        fresh = copy.copy(self)
+        fresh.events = Events(f"linphone of {self.user}")
+        fresh._asking = asyncio.Lock()
+        fresh._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
+        return fresh
 
     async def __aenter__(self) -> Self:
         try:

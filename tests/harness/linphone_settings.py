@@ -47,6 +47,7 @@ def write_settings(
     video: bool = False,
     encryption: str = "none",
     domain: str = DOMAIN,
+    contact_parameters: str = "",
 ) -> None:
     """Write the file `rc` for a linphone with one account, which lives in that directory.
 
@@ -60,6 +61,7 @@ def write_settings(
         video: whether it shows a still picture, and shows while it rings what the caller sends.
         encryption: of media: none, srtp or dtls.
         domain: of the account.
+        contact_parameters: of its contact URI, without a `;` before the first.
     """
     # Without this folder it finds "no listening point".
     (directory / ".local/share/linphone").mkdir(parents=True)
@@ -88,6 +90,7 @@ def write_settings(
             "reg_proxy": f"<{proxy}>",
             "reg_route": f"<{proxy};lr>",
             "reg_identity": f"<sip:{user}@{domain}>",
+            **({"contact_uri_parameters": contact_parameters} if contact_parameters else {}),
         },
         "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password, **realm},
     }

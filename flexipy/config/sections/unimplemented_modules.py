@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from .. import schema
-from ..schema import Section, module_section, retired
+from ..schema import Section, module_section
 
 boolean = partial(schema.boolean, implemented=False)
 duration = partial(schema.duration, implemented=False)
@@ -34,57 +34,6 @@ PRESENCE = module_section(
         string("presence-server", "sip:127.0.0.1:5065;transport=tcp", "Where that server listens."),
         expression("only-list-subscription", "false", "Subscriptions of which only those to lists are sent there."),
         boolean("check-domain-in-presence-results", "false", "Withhold users of other domains."),
-    ),
-    implemented=False,
-)
-
-PUSH_NOTIFICATION = module_section(
-    "PushNotification",
-    "Wakes telephones whose app sleeps, by a push through the maker of their operating system.",
-    False,
-    parameters=(
-        duration("timeout", "0", "How long a device may answer before the push is sent."),
-        duration(
-            "message-time-to-live",
-            "0",
-            "How long the push service may keep a message.",
-            aliases=("time-to-live",),
-        ),
-        integer("max-queue-size", "100", "Pushes that may wait to be sent to one service."),
-        integer("retransmission-count", "0", "How often a push is repeated."),
-        duration("retransmission-interval", "5", "Pause between the repetitions."),
-        duration("call-remote-push-interval", "0", "Pause between pushes while a call rings; 0 sends one."),
-        boolean("display-from-uri", "false", "Show the caller's address instead of the name."),
-        string("add-to-tag-filter", "", "Responses that get a To tag."),
-        boolean("apple", "true", "Push to Apple devices."),
-        string("apple-certificate-dir", "/etc/flexisip/apn", "Directory of the certificates, one for each app."),
-        string("apns-server", "api.push.apple.com", "Apple's service."),
-        string("apns-dev-server", "api.sandbox.push.apple.com", "Apple's service for apps under development."),
-        boolean("no-badge", "false", "Send no number to show on the icon."),
-        boolean("firebase", "true", "Push to Android devices.", aliases=("google",)),
-        string_list("firebase-projects-api-keys", "", "PROJECT:KEY pairs.", aliases=("google-projects-api-keys",)),
-        string_list("firebase-service-accounts", "", "PROJECT:FILE pairs."),
-        duration("firebase-token-expiration-anticipation-time", "300", "How early a token is renewed."),
-        duration("firebase-default-refresh-interval", "60", "Pause after a token could not be renewed."),
-        boolean("external-push-flexiapi", "false", "Push through FlexiAPI."),
-        string("external-push-uri", "", "HTTP address of a push service of your own."),
-        enum("external-push-method", "GET", "How it is asked.", choices=("GET", "POST")),
-        enum("external-push-protocol", "http2", "HTTP version.", choices=("http2", "http")),
-        duration(
-            "register-wakeup-interval",
-            "0",
-            "How often apps about to lapse are woken; 0 is never.",
-            unit="min",
-        ),
-        integer("register-wakeup-threshold", "50", "Percentage of the lifetime from which on they are woken."),
-        boolean("enable-message-summaries-pn", "true", "Push when there is voicemail."),
-        string("https-proxy-host", "", "HTTP proxy to go through."),
-        integer("https-proxy-port", "3128", "Its port."),
-        string("https-proxy-username", "", "User name at the HTTP proxy."),
-        string("https-proxy-password", "", "Password at the HTTP proxy."),
-        retired("windowsphone", "true", "the service is gone"),
-        retired("windowsphone-package-sid", "", "the service is gone"),
-        retired("windowsphone-application-secret", "", "the service is gone"),
     ),
     implemented=False,
 )
@@ -166,6 +115,5 @@ UNIMPLEMENTED_MODULES: tuple[Section, ...] = (
     REG_EVENT,
     PRESENCE,
     B2BUA,
-    PUSH_NOTIFICATION,
     TRANSCODER,
 )

@@ -28,6 +28,7 @@ class Branch:
         context: gets the responses.
         event: the request event that carries this branch through the pipeline.
         uid: the unique id of the binding it goes to, or the URI.
+        key: of that binding's record in the registrar, or empty.
         priority: the binding's q.
         flow: the flow it was sent on last.
         flow_token: send on that flow only (RFC 5626), or empty.
@@ -51,6 +52,7 @@ class Branch:
         "event",
         "flow",
         "flow_token",
+        "key",
         "overloaded",
         "priority",
         "reached",
@@ -64,6 +66,7 @@ class Branch:
         self.context = context
         self.event: RequestEvent | None = None
         self.uid = uid
+        self.key = ""
         self.priority = priority
         self.flow_token = b""
         self.status = 0

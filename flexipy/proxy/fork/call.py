@@ -15,7 +15,7 @@ ANSWERED_ELSEWHERE: Final = b'SIP;cause=200;text="Call completed elsewhere"'
 BUSY_EVERYWHERE: Final = b'SIP;cause=600;text="Busy Everywhere"'
 # Answers that concern the call's form rather than the device: the caller should hear of them soon.
 _URGENT: Final = frozenset((401, 407, 415, 420, 484, 488, 606))
-_LATE_IGNORED: Final = frozenset((408, 503))
+_LATE_IGNORED: Final = frozenset((408, 430, 503))  # nobody is there: its connection is gone, it does not answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,4 +11,4 @@ def test_modules_known_by_name_alone_are_marked(capsys: pytest.CaptureFixture[st
     assert main(["--list-modules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "module::Router" in lines
-    assert "module::PushNotification  # no effect yet" in lines
+    assert "module::Presence  # no effect yet" in lines

@@ -59,7 +59,6 @@ def test_every_declaration_is_well_formed() -> None:
         ("b2bua-server", "application transport outbound-proxy max-calls no-rtp-timeout max-call-duration"),
         ("module::RegEvent", "enabled filter regevent-server"),
         ("module::Presence", "enabled filter presence-server only-list-subscription"),
-        ("module::PushNotification", "enabled filter timeout apple firebase external-push-uri google"),
         ("module::Transcoder", "enabled filter jb-nom-size rc-user-agents audio-codecs"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from flexipy.cli import certificate, control, main, passwd
+from flexipy.cli import certificate, control, main, passwd, pusher
 from flexipy.config.reader import Severity, read
 from flexipy.config.schema import Schema
 from flexipy.servers.control import Commands
@@ -154,7 +154,8 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 @cache
 def flexipy_options() -> frozenset[str]:
-    return frozenset(options_of(main._parser()) | options_of(passwd._parser()) | options_of(certificate._parser()))
+    parsers = (tool._parser() for tool in (main, passwd, certificate, pusher))
+    return frozenset(option for parser in parsers for option in options_of(parser))
 
 
 @cache

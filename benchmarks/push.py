@@ -1,0 +1,148 @@
+"""What pushes cost the signalling: delay of registrations while messages for sleeping phones come in.
+
+    python benchmarks/push.py [--messages 10000] [--rate 1000]
+
+A server of its own on loopback gets messages for one phone with push parameters; beside them a registration is sent
+every ten milliseconds, and the time until its 200 is measured. Four runs: without the messages' pushes, with a push
+service that takes them at once, with one that never answers, and with one that cannot be reached. The last two leave
+every push in the queue, which holds as many as there are messages. Memory is the server's resident size at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final, cast
+
+from tests.harness.programs import Program
+from tests.harness.server import DOMAIN, Server, python_path
+
+_HOME: Final = "127.0.0.1"
+_PUSH: Final = f"pn-provider=apns;pn-param=TEAM123456.org.house;pn-prid={'b2' * 32}"
+_PROBES: Final = 0.01  # seconds between two registrations
+
+
+class Client(asyncio.DatagramProtocol):
+    """Sends, answers messages, and notes when the answers to its registrations come."""
+
+    def __init__(self) -> None:
+        self.sent_at: dict[str, float] = {}
+        self.delays: list[float] = []
+        self.number = 0
+        self.answered = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data.startswith(b"MESSAGE"):
+            head = [line for line in data.split(b"\r\n") if line[:4] in (b"Via:", b"From", b"To: ", b"Call", b"CSeq")]
+            self.transport.sendto(b"\r\n".join([b"SIP/2.0 200 OK", *head, b"Content-Length: 0", b"", b""]))
+            return
+        call_id = data.partition(b"Call-ID: ")[2].partition(b"\r\n")[0].decode()
+        begun = self.sent_at.pop(call_id, None)
+        if begun is not None and data.startswith(b"SIP/2.0 2"):
+            self.delays.append(time.perf_counter() - begun)
+        elif data.startswith(b"SIP/2.0 2"):
+            self.answered += 1
+
+    def send(self, method: str, user: str, *headers: str) -> str:
+        self.number += 1
+        call_id = f"{method.lower()}-{self.number}@bench"
+        target = f"sip:{DOMAIN}" if method == "REGISTER" else f"sip:{user}@{DOMAIN}"
+        lines = [
+            f"{method} {target} SIP/2.0",
+            f"Via: SIP/2.0/UDP {_HOME}:{self.port};rport;branch=z9hG4bK{self.number:x}",
+            "Max-Forwards: 70",
+            f"From: <sip:{user}@{DOMAIN}>;tag=1",
+            f"To: <sip:{user}@{DOMAIN}>",
+            f"Call-ID: {call_id}",
+            f"CSeq: {self.number} {method}",
+            *headers,
+            "Content-Length: 0",
+        ]
+        self.transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode())
+        return call_id
+
+    def register(self, user: str, parameters: str = "") -> None:
+        contact = f"Contact: <sip:{user}@{_HOME}:{self.port}{parameters}>"
+        call_id = self.send("REGISTER", user, contact, "Expires: 600")
+        self.sent_at[call_id] = time.perf_counter()
+
+
+async def run(name: str, messages: int, rate: int) -> None:
+    """One run."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        silent = ("--silent",) if name == "silent" else ()
+        # A process of its own, lest its work be measured too.
+        command = (sys.executable, "-m", "tests.harness.fake_apns", str(place / "apns"), *silent)
+        apns = Program("apns", command, Path.cwd(), {"PYTHONPATH": python_path()})
+        lines = [apns.prints_now("^(apple-certificate-dir|push-ca-file|apns-server)=(.+)$") for _ in range(3)]
+        settings = {line[1]: line[2] for line in lines}
+        if name == "unreachable":
+            settings["apns-server"] = f"{_HOME}:9"
+        settings |= {"enabled": "false" if name == "no pushes" else "true", "max-queue-size": str(messages)}
+        off = {"enabled": "false"}
+        changes = {"module::Authentication": off, "module::DoSProtection": off, "module::PushNotification": settings}
+        server = Server(place / "house", changes, [("udp", _HOME)]).launch()
+        try:
+            await asyncio.to_thread(server.wait_ready)
+            await asyncio.to_thread(server.cli, "CONFIG_SET global/log-level error")
+            await _measure(name, server, messages, rate)
+        finally:
+            assert server.program is not None
+            server.program.stop()
+            apns.stop()
+
+
+async def _measure(name: str, server: Server, messages: int, rate: int) -> None:
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_datagram_endpoint(Client, remote_addr=(_HOME, server.port("udp")))
+    client.register("bob", f";{_PUSH}")
+    await asyncio.sleep(6)  # until the phone no longer counts as just awake
+    client.delays.clear()
+    begun = loop.time()
+    sent = 0
+    next_probe = begun
+    while sent < messages:
+        now = loop.time()
+        while sent < messages and sent < (now - begun) * rate:
+            client.send("MESSAGE", "bob", "Content-Type: text/plain")
+            sent += 1
+        if now >= next_probe:
+            client.register("alice")
+            next_probe = now + _PROBES
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.5)
+    assert server.program is not None
+    status = Path(f"/proc/{server.program.process.pid}/status").read_text()
+    counters = json.loads(await asyncio.to_thread(server.cli, "COUNTERS"))
+    taken = counters.get("push_apple_sent", 0)
+    resident = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    cuts = quantiles(client.delays, n=100)
+    print(
+        f"{name:12} p50 {median(client.delays) * 1000:5.2f} ms  p99 {cuts[98] * 1000:6.2f} ms  "
+        f"{client.answered:6} messages delivered  {taken:6} pushes taken  {resident:4.0f} MiB",
+        flush=True,
+    )
+
+
+async def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--rate", type=int, default=1000, help="messages per second")
+    options = parser.parse_args()
+    for name in ("no pushes", "taken", "silent", "unreachable"):
+        await run(name, options.messages, options.rate)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

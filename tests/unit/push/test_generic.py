@@ -1,0 +1,190 @@
+"""A push service of one's own: fields in its address, HTTP/1.1 and HTTP/2, and what strangers may not do to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import pytest_asyncio
+
+from flexipy.push.generic import Generic
+from flexipy.push.http import MOST_BODY, HttpClient, tls_context
+from flexipy.push.parameters import PushTarget
+from flexipy.push.provider import ProviderError
+from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest
+from tests.harness.certificates import Authority
+from tests.harness.fake_apns import FakeApns
+from tests.harness.https_service import HttpAnswer, HttpsService
+
+TARGET = PushTarget("apns", "org.app", "TEAM", "a1" * 8, "b2" * 8)
+
+
+def push(**more: Any) -> PushRequest:
+    facts: dict[str, Any] = {
+        "call_id": "c 1",
+        "from_uri": "sip:door@house.test",
+        "from_name": "Front & back",
+        "from_tag": "t1",
+        "to_uri": "sip:bob@house.test",
+        "text": "IC_MSG",
+        "sound": "ring.caf",
+        "device": "urn:uuid:1",
+    }
+    return PushRequest(TARGET, PushKind.VOIP, PushEvent.CALL, **facts | more)
+
+
+@pytest_asyncio.fixture
+async def service(tmp_path: Path, authority: Authority) -> AsyncIterator[HttpsService]:
+    async with HttpsService(tmp_path, authority, lambda _: HttpAnswer()) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def http(authority: Authority) -> AsyncIterator[HttpClient]:
+    client = HttpClient(tls_context(str(authority.file)))
+    yield client
+    await client.close()
+
+
+def test_each_field_stands_for_its_fact() -> None:
+    names = [
+        "type",
+        "event",
+        "from-name",
+        "from-uri",
+        "from-tag",
+        "callid",
+        "call-id",
+        "to-uri",
+        "api-key",
+        "msgid",
+        "sound",
+        "uid",
+        "token",
+        "app-id",
+    ]
+    template = "https://h.example/$type/$event?" + "&".join(f"{name}=${name}" for name in names)
+    url = Generic(template, "GET", HttpClient(tls_context())).url(push())
+    facts = dict(part.split("=") for part in urlsplit(url).query.split("&"))
+    assert urlsplit(url).path == "/apple/call"
+    assert {name: unquote(value) for name, value in facts.items()} == {
+        "type": "apple",
+        "event": "call",
+        "from-name": "Front & back",
+        "from-uri": "sip:door@house.test",
+        "from-tag": "t1",
+        "callid": "c 1",
+        "call-id": "c 1",
+        "to-uri": "sip:bob@house.test",
+        "api-key": "",
+        "msgid": "IC_MSG",
+        "sound": "ring.caf",
+        "uid": "urn:uuid:1",
+        "token": "a1" * 8,
+        "app-id": "org.app",
+    }
+
+
+@pytest.mark.parametrize("bad", ["../../admin", "a\r\nX: y", "?x=1#f", "\ud800", "http://127.0.0.1/", "ü\x00"])
+def test_what_strangers_write_stays_within_its_field(bad: str) -> None:
+    generic = Generic("https://h.example/push/$from-name/end", "GET", HttpClient(tls_context()))
+    url = generic.url(push(from_name=bad))
+    parts = urlsplit(url)
+    assert (parts.netloc, parts.query, parts.fragment) == ("h.example", "", "")
+    assert parts.path.count("/") == 3
+    assert url.isascii()
+    assert url.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("ftp://h/", "does not begin with http"),
+        ("http:///x", "does not begin with http"),
+        ("http://$to-uri/", "the host cannot be taken"),
+        ("http://h:$uid/", "the host cannot be taken"),
+        ("http://h/a b", "printable"),
+        ("http://h/$nonsense", "no field \\$nonsense"),
+    ],
+)
+def test_a_template_that_is_none_is_told(template: str, complaint: str) -> None:
+    with pytest.raises(ProviderError, match=complaint):
+        Generic(template, "GET", HttpClient(tls_context()))
+
+
+async def test_get_and_post(service: HttpsService, http: HttpClient) -> None:
+    for method, body in (("GET", b""), ("POST", "Grüße".encode())):
+        generic = Generic(f"{service.url}/$event", method, http)
+        assert (await generic.send(push(body="Grüße"))).outcome is Outcome.SENT
+        asked = service.requests.seen[-1]
+        assert (asked.method, asked.target, asked.body) == (method, "/call", body)
+    assert service.connections == 1
+
+
+async def test_a_service_without_tls(tmp_path: Path, authority: Authority, http: HttpClient) -> None:
+    async with HttpsService(tmp_path, authority, lambda _: HttpAnswer(204), tls=False) as plain:
+        assert (await Generic(f"{plain.url}/", "GET", http).send(push())).outcome is Outcome.SENT
+
+
+async def test_http2_where_the_service_speaks_it(apns: FakeApns, authority: Authority) -> None:
+    client = HttpClient(tls_context(str(authority.file)), http2=True)
+    generic = Generic(f"https://{apns.address}/3/device/$token", "POST", client)
+    for _ in range(3):
+        # Apple's stand-in speaks HTTP/2 and asks for a signed token, which nobody gives it here.
+        assert (await generic.send(push(body="x"))).said == "403"
+    assert apns.connections == 1
+    assert apns.pushes.seen[0].headers[":authority"] == apns.address
+    apns.hang_up()
+    assert (await generic.send(push(body="x"))).said == "403"
+    apns.resets = 1
+    assert (await generic.send(push(body="x"))).outcome is Outcome.LATER
+    await client.close()
+
+
+async def test_http1_where_the_service_does_not_speak_http2(service: HttpsService, authority: Authority) -> None:
+    client = HttpClient(tls_context(str(authority.file)), http2=True)
+    assert (await Generic(f"{service.url}/", "GET", client).send(push())).outcome is Outcome.SENT
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(201, Outcome.SENT), (302, Outcome.REFUSED), (404, Outcome.REFUSED), (429, Outcome.LATER), (500, Outcome.LATER)],
+)
+async def test_statuses(service: HttpsService, http: HttpClient, status: int, outcome: Outcome) -> None:
+    service.answer = lambda _: HttpAnswer(status, b"", (("Location", "http://169.254.169.254/"),))
+    assert (await Generic(f"{service.url}/", "GET", http).send(push())).outcome is outcome
+    assert len(service.requests.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        HttpAnswer(200, b"", (("Content-Length", "99999999999"),)),
+        HttpAnswer(200, b"x" * (MOST_BODY + 1), (), True),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_none(
+    service: HttpsService, http: HttpClient, answer: HttpAnswer | None
+) -> None:
+    service.answer = lambda _: answer
+    result = await Generic(f"{service.url}/", "GET", http).send(push())
+    assert result.outcome is Outcome.LATER
+
+
+async def test_a_service_with_a_strange_certificate_is_not_told_anything(service: HttpsService) -> None:
+    client = HttpClient(tls_context())
+    result = await Generic(f"{service.url}/", "GET", client).send(push())
+    assert result.outcome is Outcome.LATER
+    assert "not trusted" in result.meaning
+    assert service.requests.seen == []
+
+
+async def test_an_address_that_would_be_too_long_is_not_asked(service: HttpsService, http: HttpClient) -> None:
+    generic = Generic(f"{service.url}/$from-name", "GET", http)
+    assert (await generic.send(push(from_name="x" * 9000))).outcome is Outcome.REFUSED
+    assert service.requests.seen == []
