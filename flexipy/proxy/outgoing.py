@@ -41,6 +41,9 @@ class _Answer:
     def on_client_error(self, transaction: ClientTransaction, now: float) -> None:
         self._set(503)
 
+    def on_client_closed(self, transaction: ClientTransaction) -> None:
+        pass
+
 
 async def send_request(
     agent: Agent,

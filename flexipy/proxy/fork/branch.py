@@ -238,6 +238,12 @@ class Branch:
             else:
                 self.fail(503, now)
 
+    def on_client_closed(self, transaction: ClientTransaction) -> None:
+        """The 200 will not come again: let go of what is tied to this branch, and it of us."""
+        if transaction is self.transaction:
+            self.transaction = None
+            self.release()
+
     def _next_address(self, now: float) -> None:
         event = self.event
         if event is not None:

@@ -35,6 +35,9 @@ class ClientUser(Protocol):
     def on_client_error(self, transaction: ClientTransaction, now: float) -> None:
         """The flow failed before a final response."""
 
+    def on_client_closed(self, transaction: ClientTransaction) -> None:
+        """Nothing comes any more, not even a 2xx to INVITE again (timer M)."""
+
 
 class ClientTransaction(Timed):
     """One request sent.
@@ -162,8 +165,12 @@ class ClientTransaction(Timed):
             return
         user = self.user
         self.terminate()
-        if kind == TIMEOUT and user is not None:
+        if user is None:
+            return
+        if kind == TIMEOUT:
             user.on_client_timeout(self, now)
+        else:
+            user.on_client_closed(self)
 
     def _retransmit(self, now: float) -> None:
         durations = self.layer.durations

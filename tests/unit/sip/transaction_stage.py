@@ -41,6 +41,9 @@ class User:
     def on_client_error(self, transaction: ClientTransaction, now: float) -> None:
         self.told.append("error")
 
+    def on_client_closed(self, transaction: ClientTransaction) -> None:
+        self.told.append("over")
+
     def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         self.told.append("cancel")
 
