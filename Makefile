@@ -27,7 +27,7 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 
 $(STAMP): | $(VENV)/.installed
 	@rm -rf $(COMPILED)
-	@echo "compiling flexipy, about a minute"
+	@echo "compiling flexipy where there is a C compiler, about a minute"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED) .
 	@touch $@
 	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version
@@ -56,7 +56,7 @@ unit: $(VENV)/.installed-test  ## the tests that need no other program
 
 gate: $(VENV)/.installed-test $(STAMP)  ## the in-process cost of a registration and a call
 	$(BIN)/python benchmarks/inprocess.py --limit-registration 75 --limit-call 125
-	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 45 --limit-call 75 --compiled
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 42 --limit-call 70 --compiled
 
 compiled: $(VENV)/.installed-test $(STAMP)  ## the tests of `make unit` with compiled code, where there is a C compiler
 	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version
