@@ -28,6 +28,9 @@ control-socket={directory}/control
 [module::DoSProtection]
 # all the traffic comes from one address
 enabled=false
+[module::MediaRelay]
+# Kamailio relays no media here
+enabled=false
 [module::Authentication]
 enabled=true
 auth-domains=bench.test
