@@ -287,8 +287,9 @@ class RegistrarModule(Module):
             return False
         supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
         base = b"sip:" + aor.encode()
-        values = self.registrar.answer_values(base, call_id, b"gruu" in supported, bindings, now, source)
-        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and b"path" in supported else ()
+        gruu = supported.find(b"gruu") >= 0
+        values = self.registrar.answer_values(base, call_id, gruu, bindings, now, source)
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and supported.find(b"path") >= 0 else ()
         self._answer(event, values, paths, bindings)
         return True
 
@@ -321,9 +322,9 @@ class RegistrarModule(Module):
             request.call_id,
             int(cseq) if cseq.isdigit() else request.cseq.number,
             tuple(request.get_all(H.PATH)) if H.PATH in names else (),
-            b"gruu" in supported,
-            b"outbound" in supported,
-            b"path" in supported,
+            supported.find(b"gruu") >= 0,
+            supported.find(b"outbound") >= 0,
+            supported.find(b"path") >= 0,
             value(H.USER_AGENT, b"").partition(b":")[2].strip(),
             value(H.ACCEPT, b"").partition(b":")[2].strip(),
             event.incoming_token,

@@ -18,6 +18,7 @@ from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
+from flexipy.sip.octets import COMMA
 from flexipy.sip.params import encode
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
@@ -131,7 +132,7 @@ class Agent:
         index = names.index(H.VIA)
         method = request.method
         try:
-            if b"," in request.lines[index]:
+            if COMMA in request.lines[index]:
                 routing.split_top_via(request)
             via = request.lines[index].partition(b":")[2].strip()
             sent_by = routing.sent_by_of(via)
@@ -173,7 +174,7 @@ class Agent:
     def _acknowledges_us(self, request: Request) -> bool:
         """Whether an ACK is for an answer that we gave without a transaction: it carries the tag we made."""
         to = request.lines[request.names.index(H.TO)]
-        return b";tag=fx" in to and b";tag=" + self.to_tag(request) in to
+        return to.find(b";tag=fx") >= 0 and to.find(b";tag=" + self.to_tag(request)) >= 0
 
     def _reject_version(self, request: Request, flow: Flow, now: float) -> None:
         if H.VIA in request.names and request.method != b"ACK":
@@ -205,7 +206,7 @@ class Agent:
             self.counters["unreadable_messages"] += 1
             return
         via = response.lines[response.names.index(H.VIA)].partition(b":")[2]
-        if b"," in via:
+        if COMMA in via:
             via = via.partition(b",")[0]
         transaction = self.layer.match_response(response, via)
         if transaction is None:
@@ -218,7 +219,7 @@ class Agent:
     def _take_own_routes(self, event: RequestEvent) -> None:
         """Take off the Routes that name us, and undo a strict router's swap (RFC 3261 section 16.4)."""
         request = event.request
-        if self.is_own(request.uri_raw)[0] and b";lr" in request.uri_raw:
+        if self.is_own(request.uri_raw)[0] and request.uri_raw.find(b";lr") >= 0:
             last = request.get_all(H.ROUTE)[-1]
             routes = request.get_all(H.ROUTE)[:-1]
             request.uri_raw = last.partition(b"<")[2].partition(b">")[0] or last

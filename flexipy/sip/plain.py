@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from flexipy.sip.octets import BACKSLASH, LESS, SEMICOLON
+
 # What user and host may consist of and still need no closer look; upper case would have to be folded in the host.
 _PLAIN: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
 _LONGEST: Final = 255  # no host is longer
@@ -31,14 +33,14 @@ def plain_address(line: bytes) -> str:
         return ""
     if head not in _USUAL_HEADS and not _ends_quoted(head):
         return ""
-    if params and (params[0] != 0x3B or b"<" in params):
+    if params and (params[0] != SEMICOLON or LESS in params):
         return ""
     return address.decode() if address.strip(b"@") == address else ""
 
 
 def _ends_quoted(head: bytes) -> bool:
     """Whether what stands before the `<` is a header name and one quoted display name."""
-    return head.count(b'"') == 2 and b"\\" not in head and head.rstrip()[-1:] == b'"' and _between(head) == b":"
+    return head.count(b'"') == 2 and BACKSLASH not in head and head.rstrip()[-1:] == b'"' and _between(head) == b":"
 
 
 def _between(head: bytes) -> bytes:

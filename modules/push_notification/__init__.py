@@ -43,7 +43,7 @@ class PushNotification(Module):
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """See whether the device of a branch has to be woken; the request itself goes on at once."""
-        if event.branch is not None and b"pn-" in event.request.uri_raw:
+        if event.branch is not None and event.request.uri_raw.find(b"pn-") >= 0:
             self.pushing.look_at(event)
         return None
 

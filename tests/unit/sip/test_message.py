@@ -6,7 +6,8 @@ import pytest
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
-from flexipy.sip.message import MAX_HEADERS, Request, Response, VersionError, parse, unfold
+from flexipy.sip.heads import MAX_HEADERS
+from flexipy.sip.message import Request, Response, VersionError, parse, unfold
 
 INVITE = (
     b"INVITE sip:bob@biloxi.com SIP/2.0\r\n"
