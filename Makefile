@@ -55,8 +55,8 @@ unit: $(VENV)/.installed-test  ## the tests that need no other program
 	$(BIN)/python -m pytest tests/unit tests/torture tests/fuzz
 
 gate: $(VENV)/.installed-test $(STAMP)  ## the in-process cost of a registration and a call
-	$(BIN)/python benchmarks/inprocess.py --limit-registration 75 --limit-call 125
-	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 42 --limit-call 70 --compiled
+	$(BIN)/python benchmarks/inprocess.py --limit-registration 72 --limit-call 118
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 36 --limit-call 56 --compiled
 
 compiled: $(VENV)/.installed-test $(STAMP)  ## the tests of `make unit` with compiled code, where there is a C compiler
 	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version

@@ -242,15 +242,17 @@ class Request(Message):
     Attributes:
         method: as on the wire, upper case by convention, compared by bytes.
         uri_raw: the request URI's bytes.
+        repeated: how many headers had the name of one before them when `check_request` looked; -1 before it did.
     """
 
-    __slots__ = ("_plain_from", "_plain_to", "method", "uri_raw")
+    __slots__ = ("_plain_from", "_plain_to", "method", "repeated", "uri_raw")
 
     def __init__(
         self, method: bytes, uri_raw: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
     ) -> None:
         self._plain_from: str | None = None
         self._plain_to: str | None = None
+        self.repeated = -1
         self.method = method
         self.uri_raw = uri_raw
         self.lines = lines

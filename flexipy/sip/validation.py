@@ -14,6 +14,7 @@ from flexipy.sip.uri import SipUri, TelUri, scheme_of
 
 # The header fields that must stand once, in the order a proxy comes to need them.
 _SINGLE: Final = (H.CALL_ID, H.CSEQ, H.FROM, H.TO)
+_NEEDED: Final = frozenset(_SINGLE)
 _AT_MOST_ONCE: Final = frozenset(
     (*_SINGLE, H.CONTENT_LENGTH, H.CONTENT_TYPE, H.MAX_FORWARDS, H.EXPIRES, H.EVENT, H.MIN_EXPIRES)
 )
@@ -50,9 +51,11 @@ def check_request(request: Request) -> None:
         SipError: with the status that answers the request.
     """
     names = request.names
-    for name in _SINGLE:
-        if name not in names:
-            raise HeaderError(f"missing {decode(name)} header")
+    kinds = frozenset(names)
+    if not kinds >= _NEEDED:
+        missing = next(name for name in _SINGLE if name not in kinds)
+        raise HeaderError(f"missing {decode(missing)} header")
+    request.repeated = len(names) - len(kinds)
     number, _, method = request.lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")
     if method != request.method or not number.isdigit() or len(number) > 9:
         _check_cseq(request)
@@ -87,7 +90,7 @@ def check_thoroughly(request: Request) -> None:
     """
     names = request.names
     lines = request.lines
-    repeated = len(names) - len(set(names))
+    repeated = request.repeated if request.repeated >= 0 else len(names) - len(set(names))
     if repeated:
         _check_repeated(request, repeated)
     elif COMMA in lines[names.index(H.VIA)]:
