@@ -97,7 +97,9 @@ def rewrite_config(path: Path, schema: Schema) -> int:
 
 
 def check(path: Path | None, schema: Schema, overrides: Sequence[str] = ()) -> int:
-    """Print all problems of a configuration and a summary (--check).
+    """Print all problems of a configuration and of the files it names, and a summary (--check).
+
+    The files are read once the configuration itself is free of errors.
 
     Stricter than a start in one thing: the section of an unknown module is an error, since it may be a slip of the
     pen.
@@ -105,11 +107,17 @@ def check(path: Path | None, schema: Schema, overrides: Sequence[str] = ()) -> i
     Returns:
         0, or 1 when there are errors.
     """
-    _, problems = read(path, schema, overrides, unknown_module=Severity.ERROR)
+    config, problems = read(path, schema, overrides, unknown_module=Severity.ERROR)
     for problem in problems:
         print(problem)
     errors = sum(problem.is_error for problem in problems)
     warnings = len(problems) - errors
+    if not errors:
+        from flexipy.servers.dry_run import problems_of
+
+        for line in problems_of(config):
+            print(line)
+            errors += 1
     name = path if path is not None else "defaults"
     counted = ", ".join(_count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
     if errors:

@@ -16,7 +16,7 @@ from flexipy.transport.connect import Connector
 from flexipy.transport.connections import ConnectionTable
 from flexipy.transport.context import OnMessage, TransportContext
 from flexipy.transport.counters import Counters
-from flexipy.transport.errors import FlowError
+from flexipy.transport.errors import FlowError, TransportError
 from flexipy.transport.flow import Flow
 from flexipy.transport.listener import Listener
 from flexipy.transport.locality import Locality
@@ -179,6 +179,17 @@ class Transports:
         """The listening point whose address we advertise to `ip`."""
         canonical = normalize_ip(ip)
         return None if canonical is None else self._locality.listener_for(transport, canonical)
+
+    def certificate_problems(self) -> list[str]:
+        """Why listening points can't serve TLS, a line each; to be asked before they are started."""
+        problems: dict[str, None] = {}
+        for spec in self._specs:
+            if spec.transport in (b"TLS", b"WSS"):
+                try:
+                    self._tls.identity(spec)
+                except TransportError as error:
+                    problems[str(error)] = None
+        return list(problems)
 
     def reload_tls(self) -> list[str]:
         """Read all certificate files again; live connections are untouched.
