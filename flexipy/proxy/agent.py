@@ -105,10 +105,19 @@ class Agent:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One message's bytes from a flow. Never raises on what they hold."""
+        if self.admits(flow, now):
+            self.take(data, flow, now)
+
+    def admits(self, flow: Flow, now: float) -> bool:
+        """Whether what came on a flow is to be looked at."""
         for admit in self._admissions:
             if not admit(flow, now):
                 self.counters["refused_by_limits"] += 1
-                return
+                return False
+        return True
+
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
+        """Deal with one message's bytes from a flow that was admitted, perhaps by another worker."""
         try:
             message = parse(data)
         except VersionError as other:

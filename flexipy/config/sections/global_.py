@@ -51,6 +51,14 @@ _SERVER = (
         "Path of the Unix socket that flexipy-cli talks to. Empty: 'flexisip-SERVER-PID' in /tmp, where "
         "tools written for Flexisip look for it.",
     ),
+    integer(
+        "workers",
+        "1",
+        "How many processes share the work, each on a processor core of its own; flexipy's own parameter. One is "
+        "enough for a house and for hundreds of calls a second. More than there are cores are of no use.",
+        minimum=1,
+        maximum=64,
+    ),
     boolean(
         "auto-respawn",
         "true",
