@@ -24,8 +24,9 @@ def _sum(results: list[Any]) -> Any:
     return total
 
 
-def _concatenate(results: list[Any]) -> Any:
-    return [entry for result in results for entry in result]
+def _once_each(results: list[Any]) -> Any:
+    """Bans: workers tell each other of wrong passwords, so that most are known to all."""
+    return list({entry["key"]: entry for result in results for entry in result}.values())
 
 
 def _concatenate_each(results: list[Any]) -> Any:
@@ -35,7 +36,7 @@ def _concatenate_each(results: list[Any]) -> Any:
 # Those about which each worker knows something; what they say is put together.
 _TOGETHER: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "COUNTERS": _sum,
-    "BANS": _concatenate,
+    "BANS": _once_each,
     "RELAY_LIST": _concatenate_each,
 }
 # Those that each worker must carry out; all but UNBAN succeed everywhere or nowhere.

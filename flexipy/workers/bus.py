@@ -109,10 +109,14 @@ class Bus:
                 self._loop.call_soon(self.flush)
         return True
 
-    def tell_all(self, frame: bytes) -> None:
-        """Send a frame to all others, in order with what was posted before, before this returns."""
+    def post_all(self, frame: bytes) -> None:
+        """Send a frame to all others with what else is said in this turn of the loop."""
         for number in self._others:
             self.post(number, frame)
+
+    def tell_all(self, frame: bytes) -> None:
+        """Send a frame to all others, in order with what was posted before, before this returns."""
+        self.post_all(frame)
         self.flush()
 
     def flush(self) -> None:

@@ -24,6 +24,7 @@ HELLO: Final = 0x48  # the sender has just started and knows nothing
 KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 QUESTION: Final = 0x51  # a command of the control socket
 ANSWER: Final = 0x41  # its result
+SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 
 _PIECE: Final = struct.Struct("!I")
 _MORE: Final = 1 << 31  # the frame goes on in the next piece

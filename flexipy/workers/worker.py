@@ -25,6 +25,7 @@ from flexipy.workers.frames import (
     QUESTION,
     SEND,
     SHUT,
+    SUBJECT,
 )
 from flexipy.workers.ownership import owner_of, owner_of_key
 from flexipy.workers.replication import Replication
@@ -64,7 +65,7 @@ class Worker:
     def __init__(self, index: int, inboxes: Sequence[Inbox], branch_prefix: bytes, alive: frozenset[int]) -> None:
         self.index = index
         self.count = len(inboxes)
-        self.share = Share(index, self.count)
+        self.share = Share(index, self.count, self._say)
         self.life = os.urandom(4)
         self.handed_over = self.taken_over = self.lost = 0
         self.bus = Bus(index, inboxes, self._at_once, self._in_turn)
@@ -207,10 +208,7 @@ class Worker:
     def closed(self, flow: StreamFlow) -> None:
         """It is gone."""
         self._ways_out.pop(flow.id, None)
-        frame = bytes((CLOSED,)) + name_of(self.life, flow.id)
-        for number in range(self.count):
-            if number != self.index:
-                self.bus.post(number, frame)
+        self.bus.post_all(bytes((CLOSED,)) + name_of(self.life, flow.id))
 
     def _send(self, flow: DistantFlow, data: bytes) -> bool:
         return self.bus.post(flow.owner, bytes((SEND,)) + flow.name + data)
@@ -234,6 +232,9 @@ class Worker:
 
     def _publish(self, lines: bytes) -> None:
         self.bus.tell_all(bytes((CHANGES,)) + lines)
+
+    def _say(self, name: bytes, what: bytes) -> None:
+        self.bus.post_all(bytes((SUBJECT,)) + name + what)
 
     def _at_once(self, sender: int, frame: bytes) -> None:
         if frame[0] == CHANGES:
@@ -272,6 +273,8 @@ class Worker:
             flow = self._own(frame)
             if flow is not None:
                 flow.close()
+        elif kind == SUBJECT:
+            self.share.hear(frame[1:2], frame[2:])
         elif kind == QUESTION and self._spawn is not None:
             self._spawn(self._answer_question(sender, frame))
         elif kind == ANSWER:

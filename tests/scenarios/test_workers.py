@@ -7,12 +7,14 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from flexipy.sip import names as H
 from tests.harness.events import PATIENCE
 from tests.harness.server import DOMAIN, LEAVES_WITHIN, Server
 from tests.harness.sip_phone import SipPhone
@@ -134,6 +136,35 @@ async def test_counters_are_those_of_all_workers(server: Server) -> None:
         async with SipPhone(server, "frank", password="wrong") as frank:
             assert (await frank.register()).status == 403
     assert _counters(server)["wrong_passwords"] == before + 9
+
+
+async def test_an_answer_to_a_challenge_counts_once_at_whichever_worker(server: Server) -> None:
+    async with SipPhone(server, "carol") as carol, SipPhone(server, "dave") as dave:
+        await dave.register()
+        call = await carol.invite(dave.uri)
+        (await dave.incoming("INVITE")).answer(486)
+        assert (await call.final()).status == 486
+        for _ in range(9):  # somebody who overheard it calls in her name
+            stolen = call.request.copy()
+            stolen.set(H.CALL_ID, b"Call-ID: " + secrets.token_hex(8).encode())
+            branch = stolen.top_via_raw.partition(b";branch=")[0] + b";branch=z9hG4bK" + secrets.token_hex(8).encode()
+            stolen.set(H.VIA, b"Via: " + branch)
+            answered = await carol.send(stolen).final()
+            assert answered.status == 407
+            assert b"stale=true" in answered.require(H.PROXY_AUTHENTICATE)
+
+
+async def test_guesses_are_counted_by_all_workers_together(own: Server) -> None:
+    async with SipPhone(own, "frank", password="wrong") as frank:
+        for _ in range(12):
+            call = await frank.invite(f"sip:dave@{DOMAIN}")
+            assert (await call.final()).status == 403
+        last = await (await frank.invite(f"sip:dave@{DOMAIN}")).final()
+        assert last.get(H.RETRY_AFTER) is not None
+        bans = json.loads(own.cli("BANS"))
+        assert len(bans) == len({ban["key"] for ban in bans}) > 0
+        assert own.cli(f"UNBAN '{bans[0]['key']}'").startswith("Done")
+        assert bans[0]["key"] not in [ban["key"] for ban in json.loads(own.cli("BANS"))]
 
 
 async def test_commands_reach_the_worker_that_they_concern(server: Server) -> None:
