@@ -24,6 +24,7 @@ logger = logging.getLogger("flexipy")
 _LEAVES_WITHIN: Final = 8.0  # seconds that workers get when they are told to leave
 _PASSED_ON: Final = (signal.SIGHUP,)
 _LEAVE: Final = (signal.SIGTERM, signal.SIGINT)
+_HANDLED: Final = (*_LEAVE, *_PASSED_ON, signal.SIGCHLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Parent:
         for end in (self._wakeup, self._signals):
             end.setblocking(False)
         signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
-        for number in (*_LEAVE, *_PASSED_ON, signal.SIGCHLD):
+        for number in _HANDLED:
             signal.signal(number, _ignored)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
         gc.freeze()  # what is there by now is shared with the workers as long as nobody writes to it
@@ -107,9 +108,12 @@ class Parent:
 
     def _start(self, start: Start) -> None:
         read, write = os.pipe()
+        # A signal that comes while there are two of us must find the handlers of the one that it is for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         process = os.fork()
         if process == 0:
             self._be_worker(Place(start.index, start.alive, self._inboxes, self._life[0], write), read)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.close(write)
         self._processes[process] = start.index
         self._pipes[start.index] = read
@@ -119,8 +123,9 @@ class Parent:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (*_PASSED_ON, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+            for number in _HANDLED:  # until the server has its own: told to leave it leaves, the rest can wait
+                signal.signal(number, signal.SIG_IGN if number in _PASSED_ON else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             self._selector.close()
             for descriptor in (self._life[1], read, *self._pipes.values()):
                 os.close(descriptor)

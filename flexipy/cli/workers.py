@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 from dataclasses import replace
@@ -63,5 +64,6 @@ def _ready(place: Place, leaving: asyncio.Event) -> None:
         leaving.set()
 
     loop.add_reader(place.parent, parent_is_gone)
-    os.write(place.ready, b"r")
+    with contextlib.suppress(BrokenPipeError):  # gone already
+        os.write(place.ready, b"r")
     os.close(place.ready)

@@ -75,10 +75,12 @@ class ProxyServer:
             values.seconds("transaction-timeout"),
             values.integer("udp-mtu"),
             f"flexipy/{version}".encode() if version else b"",
+            values.seconds("max-processing-delay"),
+            values.seconds("overload-retry-after"),
         )
         self.agent = Agent(self.resolver, options, time.monotonic)
         receive = self.agent.receive if worker is None else worker.receive
-        self.transports = Transports(specs, self._transport_options(), receive, self.resolver)
+        self.transports = Transports(specs, self._transport_options(), receive, self.resolver, self.agent.load)
         self.agent.use(self.transports)
         commands = Commands(self)
         self._control = ControlSocket(
@@ -94,6 +96,7 @@ class ProxyServer:
         from flexipy.servers.worker_commands import WorkerCommands
 
         number_branches(worker.index)
+        worker.bus.watch(self.agent.load.queue())
         worker.use(self.agent.take, self.agent.admits, self.agent.spawn, commands.run)
         self.agent.services[Replication] = worker.replication
         self.agent.services[Share] = worker.share
@@ -219,7 +222,7 @@ class ProxyServer:
         deadline = time.monotonic() + drain
         while self._neighbours:
             await self._neighbours.pop().stop()
-        while self.agent.busy() and time.monotonic() < deadline:
+        while self._busy() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         await self._control.stop()
         await self.agent.stop()
@@ -233,6 +236,11 @@ class ProxyServer:
         if self.worker is not None:
             self.worker.stop()
         await self.resolver.close()
+
+    def _busy(self) -> bool:
+        """Whether a caller still waits, here or at a worker that may need a connection of this one."""
+        busy = self.agent.busy()
+        return busy if self.worker is None else self.worker.is_needed(busy)
 
     def reload(self) -> list[str]:
         """Take in what can be changed while running: reloadable parameters, files, certificates (SIGHUP).

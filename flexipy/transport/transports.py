@@ -20,6 +20,7 @@ from flexipy.transport.elsewhere import Elsewhere, Watcher
 from flexipy.transport.errors import FlowError
 from flexipy.transport.flow import Flow
 from flexipy.transport.listener import Listener
+from flexipy.transport.load import LoadMeter
 from flexipy.transport.locality import Locality
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
@@ -55,13 +56,14 @@ class Transports:
         options: TransportOptions,
         on_message: OnMessage,
         resolver: Resolver,
+        load: LoadMeter | None = None,
     ) -> None:
         self.listeners: list[Listener] = []
         self.options = options
         self.counters = Counters()
         self.resolver = resolver
         self._specs = list(specs)
-        self._context = TransportContext(on_message, options, self.counters)
+        self._context = TransportContext(on_message, options, self.counters, load or LoadMeter(0.0))
         self._table = ConnectionTable(self._context)
         self._locality = Locality(self.listeners)
         self._tls = TlsIdentities(options)

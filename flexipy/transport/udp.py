@@ -62,6 +62,7 @@ class UdpSocket:
         "_drained",
         "_flows",
         "_loop",
+        "_queue",
         "_sendto",
         "_socket",
         "closed",
@@ -75,6 +76,7 @@ class UdpSocket:
         self._socket = sock
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
+        self._queue = context.load.queue()
         self._flows: dict[SocketAddress, UdpFlow] = {}
         self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
@@ -95,6 +97,7 @@ class UdpSocket:
             try:
                 data, address = recvfrom(_MAX_DATAGRAM)
             except (BlockingIOError, InterruptedError):
+                self._queue.emptied()
                 return
             except OSError as error:
                 if self.closed:
@@ -115,6 +118,7 @@ class UdpSocket:
             except Exception:
                 counters.handler_errors += 1
                 _log.exception("a message from %s could not be handled", flow)
+        self._queue.left_some(now)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
         """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""

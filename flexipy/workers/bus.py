@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from flexipy.transport.load import Queue
 from flexipy.workers.frames import CHANGES, LARGEST, OPENED, Packer, Unpacker
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,11 @@ class Bus:
         self._blocked: set[int] = set()
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: Queue | None = None
+
+    def watch(self, queue: Queue) -> None:
+        """Let it be known how long what was handed over waits here."""
+        self._queue = queue
 
     def start(self) -> None:
         """Begin to read."""
@@ -184,8 +191,13 @@ class Bus:
         turns = self._turns
         for _ in range(_BATCH):
             if not turns:
-                return
+                break
             self._guarded(self._in_turn, *turns.popleft())
+        if self._queue is not None:
+            if turns:
+                self._queue.left_some(time.monotonic())
+            else:
+                self._queue.emptied()
         if turns and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._take_turns)

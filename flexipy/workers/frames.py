@@ -23,6 +23,7 @@ CHANGES: Final = 0x42  # lines of the journal: bindings that came, were renewed 
 HELLO: Final = 0x48  # the sender has just started and knows nothing
 KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 QUESTION: Final = 0x51  # a command of the control socket
+IDLE: Final = 0x49  # the sender is leaving and has nothing more to do
 ANSWER: Final = 0x41  # its result
 SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 

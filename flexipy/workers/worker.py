@@ -19,6 +19,7 @@ from flexipy.workers.frames import (
     CHANGES,
     CLOSED,
     HELLO,
+    IDLE,
     KNOWN,
     MESSAGE,
     OPENED,
@@ -83,6 +84,8 @@ class Worker:
         self._early: list[tuple[int, bytes]] = []
         self._learning: set[int] = set()
         self._learned = asyncio.Event()
+        self._idle: set[int] = set()  # the others that have nothing more to do
+        self._said_idle = False
         self._questions: dict[int, asyncio.Future[str]] = {}
         self._asked = int.from_bytes(self.life, "big") >> 1  # answers to a former life find nobody
 
@@ -135,6 +138,17 @@ class Worker:
         early, self._early = self._early, []
         for sender, frame in early:
             self._dispatch(sender, frame)
+
+    def is_needed(self, busy: bool) -> bool:
+        """Whether to stay when all are told to leave: until nobody has calls that wait for an answer.
+
+        Args:
+            busy: whether this worker has.
+        """
+        if not busy and not self._said_idle:
+            self._said_idle = True
+            self.bus.tell_all(bytes((IDLE,)))
+        return busy or len(self._idle) < self.count - 1
 
     def stop(self) -> None:
         """Hear no more."""
@@ -273,6 +287,8 @@ class Worker:
             flow = self._own(frame)
             if flow is not None:
                 flow.close()
+        elif kind == IDLE:
+            self._idle.add(sender)
         elif kind == SUBJECT:
             self.share.hear(frame[1:2], frame[2:])
         elif kind == QUESTION and self._spawn is not None:
@@ -285,6 +301,7 @@ class Worker:
     def _greet(self, sender: int, frame: bytes) -> None:
         """A worker begins, perhaps anew: tell it what it asks for."""
         self.bus.forget(sender)
+        self._idle.discard(sender)
         if self._flows is not None:
             self._flows.forget(sender)
         if self._transports is not None:

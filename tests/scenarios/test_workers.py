@@ -254,7 +254,7 @@ async def test_messages_that_wait_are_delivered_once_and_in_order(own: Server) -
 
 
 async def test_a_caller_still_gets_the_answer_when_all_leave(own: Server) -> None:
-    async with SipPhone(own, "carol") as carol, SipPhone(own, "dave") as dave:
+    async with SipPhone(own, "carol", "ws") as carol, SipPhone(own, "dave", "tls") as dave:
         await dave.register()
         calls = [await carol.invite(dave.uri) for _ in range(4)]
         invites = [await dave.incoming("INVITE") for _ in calls]
