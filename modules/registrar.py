@@ -27,19 +27,21 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
-from flexipy.registrar.binding import Binding
+from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.domains import ManagedDomains
 from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
 from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
+from flexipy.registrar.store import Store
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
 from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
+from flexipy.workers.replication import ReplicatedStore, Replication
 
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
@@ -135,7 +137,7 @@ class RegistrarModule(Module):
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
-        self._store = MemoryStore()
+        self._store: Store = MemoryStore()
         self.registrar = Registrar(self._store, RegistrarOptions())
 
     def _file(self, parameter: str) -> Path | None:
@@ -169,21 +171,28 @@ class RegistrarModule(Module):
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        self._store = self._open_store()
-        self.registrar = Registrar(self._store, self._options())
+        replication = self.context.optional(Replication)
+        if replication is None:
+            self._store = MemoryStore(*self._open_journal())
+            self.registrar = Registrar(self._store, self._options())
+        else:
+            shared = ReplicatedStore(replication, *(self._open_journal() if replication.writes_journal else ()))
+            self._store = shared
+            self.registrar = Registrar(shared, self._options())
+            replication.connect(shared, self.registrar.replicated)
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
 
-    def _open_store(self) -> MemoryStore:
-        """The store with what the last process left; without the journal a home still has its server."""
+    def _open_journal(self) -> tuple[Journal | None, dict[str, Record]]:
+        """The journal and what the last process left in it; without it a home still has its server."""
         try:
             journal = Journal(self.context.state_file("registrations.journal"))
             records = journal.open(time.time())
         except (OSError, JournalError) as error:
             self.context.logger.warning("registrations will not survive a restart: %s", error)
-            return MemoryStore()
+            return None, {}
         self._journal = journal
-        return MemoryStore(journal, records)
+        return journal, records
 
     async def start(self) -> None:
         """Read the static records and start the clocks."""

@@ -114,6 +114,7 @@ HOT = {
         "flexipy/sip/transaction/states.py",
         "flexipy/transport/flow.py",
         "flexipy/transport/listener.py",
+        "flexipy/transport/load.py",
         "flexipy/transport/target.py",
         "flexipy/transport/tokens.py",
         "flexipy/transport/udp.py",

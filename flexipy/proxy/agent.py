@@ -14,6 +14,7 @@ from flexipy.proxy.egress import Egress
 from flexipy.proxy.events import RequestEvent
 from flexipy.proxy.fork.branch import Branch
 from flexipy.proxy.fork.context import RINGING, TIMER_C, Relay
+from flexipy.proxy.overload import is_refused, refusal
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
@@ -26,6 +27,7 @@ from flexipy.sip.transaction.layer import server_key
 from flexipy.sip.uri import SipUri
 from flexipy.sip.validation import check_request, check_response
 from flexipy.transport.flow import Flow
+from flexipy.transport.load import LoadMeter
 
 if TYPE_CHECKING:
     from flexipy.transport.resolver import Resolver
@@ -46,6 +48,8 @@ class AgentOptions:
     transaction_timeout: float = 32.0  # seconds
     udp_mtu: int = 1460  # bytes
     server_header: bytes = b""
+    max_processing_delay: float = 0.0  # seconds, 0 for any
+    overload_retry_after: float = 5.0  # seconds
 
 
 class Agent:
@@ -61,6 +65,7 @@ class Agent:
         counters: numbers for operators, by name.
         services: what modules offer each other, by type.
         pipeline: the modules; set by `install`.
+        load: whether more comes than can be dealt with.
         no_flow: stands for the source of requests that came by none; closed.
     """
 
@@ -79,6 +84,9 @@ class Agent:
             self.timers, Durations(timeout=options.transaction_timeout, d=options.transaction_timeout)
         )
         self.pipeline = Pipeline(self, ())
+        self.load = LoadMeter(options.max_processing_delay)
+        self._loop_lag = self.load.queue()
+        self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
         self.no_flow = Flow(b"UDP", None)
@@ -106,10 +114,19 @@ class Agent:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One message's bytes from a flow. Never raises on what they hold."""
+        if self.admits(flow, now):
+            self.take(data, flow, now)
+
+    def admits(self, flow: Flow, now: float) -> bool:
+        """Whether what came on a flow is to be looked at."""
         for admit in self._admissions:
             if not admit(flow, now):
                 self.counters["refused_by_limits"] += 1
-                return
+                return False
+        return True
+
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
+        """Deal with one message's bytes from a flow that was admitted, perhaps by another worker."""
         try:
             message = parse(data)
         except VersionError as other:
@@ -155,6 +172,10 @@ class Agent:
         event = RequestEvent(self, request, flow, key, now)
         if reply_port is not None:
             event.reply_port = reply_port
+        if self.load.level and is_refused(request, self.load.level):
+            self.counters["refused_by_overload"] += 1
+            event.send_stateless(refusal(event.response(503), self.options.overload_retry_after))
+            return
         try:
             check_request(request)
             if method == b"CANCEL":
@@ -373,18 +394,23 @@ class Agent:
     # --- time and background work ------------------------------------------------------------------------
 
     def _start_ticking(self) -> None:
+        self._tick_due = self.clock() + TICK
         asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         if self._stopping:
             return
+        now = self.clock()
+        self._loop_lag.late(now - self._tick_due)
         try:
-            self.timers.fire(self.clock())
+            self.timers.fire(now)
         except Exception:
             self.counters["timer_failures"] += 1
             logger.exception("a timer failed")
         if not self.timers.idle:
-            asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._start_ticking()
+        else:
+            self._loop_lag.late(0.0)
 
     def spawn(
         self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flexipy.transport.flow import Flow
 
 INSTANCE: Final = b"fx" + secrets.token_hex(4).encode()
-_BRANCH_PREFIX: Final = b"z9hG4bK" + INSTANCE
+BRANCH_PREFIX: Final = b"z9hG4bK" + INSTANCE
 _DIALOG_FORMING: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 
 
@@ -144,9 +144,18 @@ def loop_mark(received_uri: bytes, request: Request) -> bytes:
     return b"%08x" % (hash((received_uri, route)) & 0xFFFFFFFF)
 
 
+_own_prefix = BRANCH_PREFIX
+
+
+def number_branches(worker: int) -> None:
+    """Put the number of this worker, two hexadecimal digits, in each branch from now on: answers then find it."""
+    global _own_prefix  # noqa: PLW0603 - one process is one worker
+    _own_prefix = BRANCH_PREFIX + b"%02x" % worker
+
+
 def new_branch(mark: bytes) -> bytes:
-    """A branch parameter of our own: magic cookie, this process, 64 random bits, the loop mark."""
-    return b"%b%b.%b" % (_BRANCH_PREFIX, _unforeseeable(), mark)
+    """A branch parameter of our own: magic cookie, this server, 64 random bits, the loop mark."""
+    return b"%b%b.%b" % (_own_prefix, _unforeseeable(), mark)
 
 
 def _random_words() -> Iterator[bytes]:
@@ -169,7 +178,7 @@ def passed_here_before(request: Request, mark: bytes) -> bool:
         if name == H.VIA and line.find(INSTANCE) >= 0:
             for value in line.partition(b":")[2].split(b","):
                 branch = find_param(value, b"branch")
-                if branch is not None and branch.startswith(_BRANCH_PREFIX) and branch.endswith(mark):
+                if branch is not None and branch.startswith(BRANCH_PREFIX) and branch.endswith(mark):
                     return True
     return False
 

@@ -273,6 +273,10 @@ class Registrar(BindingFinder):
         """Tell listeners of changes that another node or a remote store made."""
         self._subscribers.tell(key, changes)
 
+    def replicated(self, key: str, changes: list[Change]) -> None:
+        """Another process changed a record of the local store: watch its bindings and tell who listens."""
+        self._changed(key, changes)
+
     def expire(self, now: float) -> float | None:
         """Remove what lapsed and tell who listens; call it about once a second.
 

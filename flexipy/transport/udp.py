@@ -63,6 +63,7 @@ class UdpSocket:
         "_drained",
         "_flows",
         "_loop",
+        "_queue",
         "_sendto",
         "_socket",
         "closed",
@@ -76,6 +77,7 @@ class UdpSocket:
         self._socket = sock
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
+        self._queue = context.load.queue()
         self._flows: dict[SocketAddress, UdpFlow] = {}
         self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
@@ -99,6 +101,7 @@ class UdpSocket:
                 data, address = recvfrom(_MAX_DATAGRAM)
             except (BlockingIOError, InterruptedError):
                 self._batch = count or 1
+                self._queue.emptied()
                 return
             except OSError as error:
                 if self.closed:
@@ -121,7 +124,10 @@ class UdpSocket:
                 _log.exception("a message from %s could not be handled", flow)
         # Learning that the socket is empty costs more than reading a datagram, so it isn't asked once more than there
         # were datagrams the last time. If there are others, this is called again at once.
-        self._batch = min(2 * batch, _DRAIN)
+        if batch < _DRAIN:
+            self._batch = min(2 * batch, _DRAIN)
+        else:
+            self._queue.left_some(now)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
         """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""

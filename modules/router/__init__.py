@@ -29,6 +29,7 @@ from flexipy.sip.headers import NameAddr
 from flexipy.sip.message import Request
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, unescape
+from flexipy.workers.share import Share
 
 from .allowance import Allowance
 from .breadth import MAX_BREADTH, limit_breadth
@@ -127,7 +128,10 @@ class Router(Module):
             return
         agent = self.context.agent
         now = agent.clock()
+        share = self.context.optional(Share)
         for message in self._pending.load():
+            if share is not None and not share.has_record(message.key):
+                continue  # another worker's
             left = message.expires_at - time.time()
             options = MessageForkOptions(True, self._messages.accept_timeout, left)
             event = agent.event_for(message.request, agent.no_flow, now)
