@@ -40,7 +40,12 @@ def relay(place: Path) -> Iterator[Server]:
         # What waits for somebody who crashed shall not wait for minutes.
         "global": {"log-level": "message", "transaction-timeout": "4000"},
         "module::Router": {"call-fork-timeout": "5"},
-        "module::MediaRelay": {"inactivity-period": "2", "bye-orphan-dialogs": "true"},
+        # Its ports are none of those that the clients choose.
+        "module::MediaRelay": {
+            "inactivity-period": "2",
+            "bye-orphan-dialogs": "true",
+            "sdp-port-range": "4000-15999",
+        },
         "module::DoSProtection": {"enabled": "false"},
     }
     server = Server(place / "house", settings, [("udp", "127.0.0.1")])
