@@ -147,7 +147,7 @@ class RelayedCall:
         for stream in self._streams.values():
             if stream.caller is not None:
                 self._close_leg(stream.caller)
-                stream.caller = None
+            stream.close()
         self._on_close(self)
 
     def tick(self, now: float) -> None:

@@ -25,6 +25,10 @@ Rewrite = Callable[[bytes, float], bytes | None]
 """Makes a packet and the time of its arrival into what is sent; None: nothing."""
 
 
+def nobody() -> None:
+    """In the place of who wants to know, after the end."""
+
+
 class Channel:
     """One socket toward one side."""
 
@@ -80,8 +84,12 @@ class Channel:
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
     def close(self) -> None:
-        """Stop reading; the socket itself belongs to the pool of ports."""
+        """Stop reading; the socket itself belongs to the pool of ports.
+
+        Nothing refers back to the leg from now on: it is freed at once, as the collector of cycles runs rarely.
+        """
         self._loop.remove_reader(self._socket.fileno())
+        self._moved = nobody
         self.routes = self.rtcp_routes = ()
         self.rewrite = self.rewrite_rtcp = None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flexipy.media import rtp
-from flexipy.media.channel import RtcpChannel, RtpChannel
+from flexipy.media.channel import RtcpChannel, RtpChannel, nobody
 from flexipy.media.learning import RtcpLearner, RtpLearner
 from flexipy.media.ports import PortPair
 from flexipy.media.statistics import Source
@@ -15,6 +15,10 @@ from flexipy.media.thinning import Thinner
 _KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame: each costs the sender a large burst."""
 _CNAME = b"flexipy"
+
+
+def _send_nothing(_packet: bytes, _to: Address) -> None:
+    """In the place of sending, after the end."""
 
 
 class Leg:
@@ -70,7 +74,8 @@ class Leg:
         self._asked: float | None = None
         self._key_frame_wanted = False
         self._thinner: Thinner | None = None
-        self._thin_send = self._send_thinned  # one object: routes are compared
+        # one object: routes are compared
+        self._thin_send: Callable[[bytes, tuple[Any, ...]], None] = self._send_thinned
         learner = RtpLearner(owns)
         self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
         self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
@@ -177,6 +182,9 @@ class Leg:
             self.closed = True
             self.rtp.close()
             self.rtcp.close()
+            # No cycle of references stays behind: who relays all day would wait for the collector with a lot of them.
+            self._changed = nobody
+            self._thin_send = _send_nothing
 
     def report(self, now: float) -> dict[str, Any]:
         """What this side sent so far, JSON-able. Jitter in milliseconds, age in seconds."""

@@ -104,6 +104,12 @@ class Stream:
 
         return translate_and_send, address
 
+    def close(self) -> None:
+        """Nobody sends to anybody any more; the legs are closed by whoever opened them."""
+        self.caller = self._leading = self._leader = None
+        self.branches.clear()
+        self._hearing = self._speaking = ()
+
     def report(self, now: float) -> dict[str, Any]:
         """The reports of all legs."""
         return {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flexipy.config.config import Config
 from flexipy.config.reader import read
+from flexipy.media.relay import MediaRelay
 from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
@@ -294,12 +295,14 @@ class ProxyServer:
         return problems
 
     def counters(self) -> dict[str, int]:
-        """Numbers for operators, by name: the core's, the modules' and the transports'."""
+        """Numbers for operators, by name: the core's, the modules', the media relay's and the transports'."""
         layer = self.agent.layer
+        relay: MediaRelay | None = self.agent.services.get(MediaRelay)
         return {
             "server_transactions": len(layer.servers),
             "client_transactions": len(layer.clients),
             **dict(sorted(self.agent.counters.items())),
+            **(relay.counters if relay is not None else {}),
             **{f"transport_{name}": value for name, value in dataclasses.asdict(self.transports.counters).items()},
             **(self.worker.counters() if self.worker is not None else {}),
         }

@@ -109,7 +109,7 @@ class Lines:
         bare = b"a=" + name
         kept = [line for line in self.lines if line.strip() != bare and not line.startswith(bare + b":")]
         removed = len(self.lines) - len(kept)
-        self.lines = kept
+        self.lines[:] = kept
         return removed
 
     @property
@@ -154,12 +154,13 @@ class Media(Lines):
         count: of ports, `m=audio 49170/2`.
         protocol: `RTP/AVP`, `UDP/TLS/RTP/SAVPF`, ...
         formats: payload types as written.
-        session: the description it stands in.
+        session: the session level of the description it stands in, which has the same list of lines. It is no way
+            back to the description itself: in a cycle they would wait for the collector, which runs rarely.
     """
 
     __slots__ = ("count", "formats", "kind", "port", "protocol", "session")
 
-    def __init__(self, session: Sdp, lines: list[bytes]) -> None:
+    def __init__(self, session: Lines, lines: list[bytes]) -> None:
         super().__init__(lines)
         self.session = session
         fields = lines[0][2:].split()
@@ -316,8 +317,9 @@ class Sdp(Lines):
             if line[1:2] != b"=":
                 raise SdpError("a line of the session description without a type")
         described = Sdp(lines[: starts[0]] if starts else lines, end)
+        level = Lines(described.lines)
         for start, stop in pairwise([*starts, len(lines)]):
-            described.media.append(Media(described, lines[start:stop]))
+            described.media.append(Media(level, lines[start:stop]))
         return described
 
     def __bytes__(self) -> bytes:
@@ -330,7 +332,8 @@ class Sdp(Lines):
     def copy(self) -> Sdp:
         """A copy to edit."""
         copied = Sdp(self.lines[:], self._end)
-        copied.media = [Media(copied, media.lines[:]) for media in self.media]
+        level = Lines(copied.lines)
+        copied.media = [Media(level, media.lines[:]) for media in self.media]
         return copied
 
     @property

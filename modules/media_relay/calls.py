@@ -33,12 +33,12 @@ class Side:
 class RelayBranch:
     """A device that was called; it is shown by its address."""
 
-    event: RequestEvent
+    address: bytes
     side: Side = field(default_factory=Side)
     described: bool = False  # it has sent a description
 
     def __repr__(self) -> str:
-        return repr(decode(self.event.request.uri_raw))[1:-1]
+        return repr(decode(self.address))[1:-1]
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +47,7 @@ class Call:
 
     Attributes:
         transaction: key of the INVITE's server transaction.
-        server: that transaction.
+        server: that transaction; None when the call is over.
         relay: its ports.
         caller: the side of who called.
         branches: by the event that carries them through the pipeline.
@@ -57,7 +57,7 @@ class Call:
     """
 
     transaction: bytes
-    server: ServerTransaction
+    server: ServerTransaction | None
     relay: RelayedCall
     caller: Side
     branches: dict[RequestEvent, RelayBranch] = field(default_factory=dict)
@@ -152,6 +152,9 @@ class CallTable:
             self._exchanges.pop(event, None)
         call.events.clear()
         call.branches.clear()
+        # An event knows the call that edits its INVITE: no way may lead back, or both would wait for the collector
+        # of cycles, which runs rarely.
+        call.server = None
         call.relay.close()
 
 

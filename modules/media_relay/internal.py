@@ -90,7 +90,7 @@ class InternalRelay:
         """What is due each second: calls without media, and those that nobody took."""
         self._relay.tick(time.monotonic())
         for call in list(self._calls.by_transaction.values()):
-            if call.winner is None and not call.branches and call.server.answered:
+            if call.winner is None and not call.branches and call.server and call.server.answered:
                 self._close(call)  # nobody took it, and nobody will
 
     # --- requests ----------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class InternalRelay:
         except RelayError as error:
             self._refuse(event, error)
             return
-        branch = RelayBranch(event)
+        branch = RelayBranch(request.uri_raw)
         call.branches[event] = branch
         self._calls.expect_response(event, Exchange(call, branch, from_caller=True, initial=True))
         if sdp is not None:

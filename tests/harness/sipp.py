@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +30,10 @@ class Sipp:
         service: who is called.
         contact_port: where the user registered is to be found.
         server: whom to talk to; None for a scenario that waits for calls.
+        notes: a third field beside each user's name and password, for the scenario to act on.
+        port: where to listen; 0 for any.
+        patience: seconds after which it gives up.
+        options: further ones of its own.
 
     Attributes:
         port: where it listens.
@@ -46,9 +52,13 @@ class Sipp:
         rate: int = 10,
         service: str = "nobody",
         contact_port: int = 0,
+        notes: Sequence[str] = (),
+        port: int = 0,
+        patience: int = 30,
+        options: Sequence[str] = (),
     ) -> None:
         need("sipp")
-        self.port = _free_port(host)
+        self.port = port or _free_port(host)
         file = SCENARIOS / f"{scenario}.xml"
         command = ["sipp", *(("-sf", str(file)) if file.exists() else ("-sn", scenario))]
         if server is not None:
@@ -56,20 +66,23 @@ class Sipp:
             command.append(f"{bracketed}:{server.port(transport, host)}")
         if users:
             table = directory / f"users-{self.port}.csv"
-            lines = (f"{user};[authentication username={user} password={password_of(user)}]" for user in users)
+            lines = [f"{user};[authentication username={user} password={password_of(user)}]" for user in users]
+            lines = [f"{line};{note}" for line, note in zip(lines, notes, strict=True)] if notes else lines
             table.write_text("SEQUENTIAL\n" + "\n".join(lines) + "\n")
             command += ["-inf", str(table)]
         command += ["-key", "domain", DOMAIN, "-key", "contact_port", str(contact_port or self.port)]
         command += ["-s", service, "-t", _MODES[transport], "-i", host, "-p", str(self.port)]
         command += ["-mp", str(_free_port(host)), "-cp", str(_free_port(host))]
-        command += ["-m", str(calls), "-r", str(rate), "-nostdin", "-timeout", "30", "-timeout_error"]
+        command += ["-m", str(calls), "-r", str(rate), "-nostdin", "-timeout", str(patience), "-timeout_error"]
+        command += options
         command += ["-trace_err", "-error_file", str(directory / f"errors-{self.port}.log")]
+        self._patience = patience
         self.errors = directory / f"errors-{self.port}.log"
         self.program = Program(f"sipp {scenario}", command, directory)
 
     async def all_good(self) -> None:
         """Wait for its end; every call must have gone as the scenario says."""
-        status = await asyncio.to_thread(self.program.finish, 40)
+        status = await asyncio.to_thread(self.program.finish, self._patience + 10)
         errors = self.errors.read_text() if self.errors.exists() else ""
         assert status == 0, f"{self.program.name} left with {status}: {errors[-2000:]}"
 
@@ -77,8 +90,23 @@ class Sipp:
         """End it."""
         await asyncio.to_thread(self.program.stop)
 
+    async def crash(self) -> None:
+        """End it without a word to anybody."""
+        await asyncio.to_thread(self.program.stop, signal.SIGKILL)
+
 
 def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free for UDP and TCP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family) as tcp:
+            udp.bind((host, 0))
+            port = int(udp.getsockname()[1])
+            with contextlib.suppress(OSError):
+                tcp.bind((host, port))
+                return port
+
+
+def write_sound(path: Path) -> None:
+    """Write a second of what `rtp_stream` can send as G.711 A-law."""
+    path.write_bytes(bytes(range(0x40, 0x40 + 80)) * 100)

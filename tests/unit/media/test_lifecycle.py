@@ -7,6 +7,8 @@ import random
 import sys
 from typing import Any
 
+from tests.harness.garbage import cycles_of
+
 HOME = "127.0.0.1"
 
 
@@ -54,3 +56,19 @@ async def test_calls_leave_no_files_and_no_memory(start: Any, phone: Any) -> Non
     assert not relay.calls
     assert open_files() == files
     assert sys.getallocatedblocks() - blocks < 5_000  # half a block a call
+
+
+async def test_a_closed_call_is_freed_without_the_collector_of_cycles(start: Any, phone: Any) -> None:
+    relay = start()
+    expected = phone().expected()
+
+    def live() -> None:
+        call = relay.open("call")
+        call.caller(0, HOME).expect(expected)
+        for key in ("a", "b"):
+            call.branch(key, 0, HOME).expect(expected)
+            call.answered(key)
+        call.win("a")
+        call.close()
+
+    assert cycles_of(live) == set()

@@ -18,6 +18,7 @@ from flexipy.modules.router import Router
 from flexipy.sip.message import Request, Response
 from flexipy.sip.sdp import Sdp
 from tests.harness.fake_network import FakeFlow, FakeProxy, request
+from tests.harness.garbage import cycles_of
 
 PROXY = "127.0.0.1"
 HOUSE = "house.test"
@@ -155,6 +156,22 @@ async def test_media_pass_both_ways_and_a_hangup_frees_the_ports(proxy: FakeProx
     answer(bob, 200)
     assert not relay_of(proxy).calls
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_call_is_freed_without_the_collector_of_cycles(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+
+    def live() -> None:
+        first = invite(media[0].port)
+        alice.sends(first)
+        answer(bob, 183, media[1].port)
+        answer(bob, 200, media[1].port)
+        alice.sends(in_dialog("BYE", first))
+        answer(bob, 200)
+        proxy.advance(60)
+
+    assert cycles_of(live) == set()
 
 
 async def test_everybody_who_rings_sees_the_caller_and_the_last_to_describe_is_heard(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flexipy.sip.errors import SipError
 from flexipy.sip.sdp import Candidate, Sdp, SdpError, is_address
+from tests.harness.garbage import cycles_of
 
 CAMERA = (
     b"v=0\r\no=door 1 2 IN IP4 192.0.2.7\r\ns=Talk\r\nc=IN IP4 192.0.2.7\r\nb=AS:380\r\nt=0 0\r\n"
@@ -130,6 +131,17 @@ def test_shuffled_lines_never_surprise(lines: list[bytes]) -> None:
         media.set_address("192.0.2.1")
     again = Sdp.parse(bytes(described))
     assert all(media.port == 1000 and media.address == "192.0.2.1" for media in again.media)
+
+
+def test_a_description_is_freed_without_the_collector_of_cycles() -> None:
+    assert cycles_of(lambda: Sdp.parse(CAMERA).copy()) == set()
+
+
+def test_sections_see_what_the_session_level_loses() -> None:
+    described = Sdp.parse(b"v=0\r\na=ice-ufrag:x\r\nm=audio 1 RTP/AVP 0\r\n")
+    assert described.media[0].uses_ice
+    described.remove_attribute(b"ice-ufrag")
+    assert not described.media[0].uses_ice
 
 
 @given(st.binary(max_size=60))
