@@ -9,8 +9,8 @@ from typing import Final
 
 from flexipy.proxy.api import ModuleContext
 from flexipy.push.parameters import PushParameterError, read_target
+from flexipy.push.provider import Pusher
 from flexipy.push.request import PushEvent, PushKind, PushRequest, PushResult
-from flexipy.push.service import PushService
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
 
@@ -26,7 +26,7 @@ class Refreshing:
         threshold: percentage of the lifetime after which an app is woken.
     """
 
-    def __init__(self, context: ModuleContext, service: Callable[[], PushService], threshold: int) -> None:
+    def __init__(self, context: ModuleContext, service: Callable[[], Pusher], threshold: int) -> None:
         self._context = context
         self._service = service
         self._share = threshold / 100
@@ -57,7 +57,8 @@ class Refreshing:
         for binding in [] if record is None else record.bindings:
             if b"pn-" in binding.uri.raw and self._is_due(binding, now):
                 push = refresh_push(binding)
-                if push is not None and not self._service().submit(push, self._told):
+                if push is not None:
+                    self._service().submit(push, self._told)
                     self._context.counters["push_refreshes"] += 1
 
     def _is_due(self, binding: Binding, now: float) -> bool:
