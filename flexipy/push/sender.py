@@ -130,8 +130,9 @@ def main() -> None:
     """Run until the server lets go."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError):
         os.nice(_NICENESS)
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     os.environ.pop("NOTIFY_SOCKET", None)
     connection = socket.socket(fileno=os.dup(0))

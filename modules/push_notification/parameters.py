@@ -99,6 +99,13 @@ PARAMETERS = (
         minimum=1,
         maximum=99,
     ),
+    boolean(
+        "refuse-unsupported-push",
+        "false",
+        "Answer `555 Push Notification Service Not Supported` to a registration that names a push service which is not "
+        "configured, as RFC 8599 has it. Otherwise it is accepted without pushes, as Flexisip does: many apps register "
+        "with the service of their maker whether or not the server can use it.",
+    ),
     boolean("enable-message-summaries-pn", "true", "Push when there is voicemail."),
     string("push-ca-file", "", "Certificates to trust in push services in place of the system's."),
     string(

@@ -13,15 +13,17 @@ from flexipy.push.service import PushService
 from flexipy.push.settings import settings_of
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
+from flexipy.sip import names as H
 from flexipy.sip.uri import scheme_of
 
-from .capabilities import feature_caps
+from .capabilities import Capabilities
 from .composing import Announcing, compose, what_happened
 from .refreshing import Refreshing
 from .waking import Wake, Waking, WakingOptions
 
 # A device that registered so lately over a connection that lives is awake, seconds; it gets as long to answer.
 _AWAKE = 5.0
+_IN_CALL = 2.0  # seconds that a device in a call gets to answer: it is awake, as a rule
 _PATIENCE = 5.0  # seconds that the start waits for the process that sends pushes
 
 
@@ -72,7 +74,10 @@ class Pushing:
             self._report([])
         if not self._late:
             logger.warning("calls do not wait for woken apps: set fork-late=true in [module::Router]")
-        self._registrar.answer_edits.append(feature_caps(lambda: self.service.features))
+        capabilities = Capabilities(lambda: self.service, self._registrar.purrs)
+        self._registrar.answer_edits.append(capabilities.edit)
+        if self._context.values.boolean("refuse-unsupported-push"):
+            self._registrar.conditions.append(capabilities.refuse_unsupported)
         interval = self._context.values.seconds("register-wakeup-interval")
         if interval > 0:
             self._refreshing.begin(self._registrar, interval)
@@ -105,6 +110,8 @@ class Pushing:
         timeout = self._timeout if target.timeout is None else target.timeout
         if binding is not None and self._is_awake(binding):
             timeout = max(timeout, _AWAKE)
+        elif event.request.tag(H.TO):
+            timeout = max(timeout, _IN_CALL)  # whose connection is gone fails before that
         self._waking.begin(wake, timeout, event.now)
 
     def failed(self, event: ResponseEvent) -> None:

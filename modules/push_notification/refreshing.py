@@ -62,7 +62,7 @@ class Refreshing:
                     self._context.counters["push_refreshes"] += 1
 
     def _is_due(self, binding: Binding, now: float) -> bool:
-        # an app that says +sip.pnsreg refreshes by itself (RFC 8599 section 8.2)
+        # an app that says +sip.pnsreg refreshes by itself (RFC 8599 section 8.5)
         if binding.is_static or b"+sip.pnsreg" in binding.contact_params:
             return False
         lifetime = binding.expires_at - binding.updated_at
