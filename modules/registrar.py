@@ -261,6 +261,8 @@ class RegistrarModule(Module):
             return None
         registration = self._registration(event)
         try:
+            for condition in self.registrar.conditions:
+                condition(request)
             bindings = self.registrar.register(registration, time.time())
         except RegistrationError as error:
             self._refuse(event, error)
@@ -362,7 +364,7 @@ class RegistrarModule(Module):
                 response.append(H.REQUIRE, b"Require: outbound")
                 break
         for edit in self.registrar.answer_edits:
-            edit(event.request, response)
+            edit(event.request, response, bindings)
         event.send_response(response)
 
     def _refuse(self, event: RequestEvent, error: RegistrationError) -> None:

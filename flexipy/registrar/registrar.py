@@ -30,12 +30,15 @@ class Registrar(BindingFinder):
         options: limits and what is handed out.
 
     Attributes:
-        answer_edits: called with each REGISTER that is accepted and its answer, which they may splice.
+        answer_edits: called with each REGISTER that is accepted, its answer, which they may splice, and the bindings
+            that the answer lists.
+        conditions: called with each REGISTER that is no mere refresh; they refuse it by a RegistrationError.
     """
 
     def __init__(self, store: Store, options: RegistrarOptions | None = None) -> None:
         super().__init__(store, options if options is not None else RegistrarOptions())
-        self.answer_edits: list[Callable[[Request, Response], None]] = []
+        self.answer_edits: list[Callable[[Request, Response, list[Binding]], None]] = []
+        self.conditions: list[Callable[[Request], None]] = []
         self._local = store.local
         self._subscribers = Subscribers()
         self._expiry = ExpiryQueue()

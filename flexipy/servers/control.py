@@ -278,14 +278,14 @@ class Commands:
 
     async def _push_test(self, words: list[str]) -> object:
         """Push to each device of an address, whatever its registration is like; what the services say."""
+        from flexipy.push.provider import Pusher
         from flexipy.push.request import PushKind
-        from flexipy.push.service import PushService
         from flexipy.push.trial import try_push
 
         kinds = {kind.value: kind for kind in PushKind}
         if len(words) not in (1, 2) or (len(words) == 2 and words[1] not in kinds):
             raise ControlError(f"usage: PUSH_TEST sip:user@domain [{'|'.join(kinds)}]")
-        service: PushService | None = self._server.agent.services.get(PushService)
+        service: Pusher | None = self._server.agent.services.get(Pusher)
         if service is None:
             raise ControlError("module PushNotification is not enabled")
         key, record = await self._record(words[0])

@@ -29,9 +29,9 @@ class PushNotification(Module):
 
     def provide(self) -> None:
         """Offer the push services to others."""
-        from flexipy.push.service import PushService
+        from flexipy.push.provider import Pusher
 
-        self.context.provide(PushService, self.pushing.service)
+        self.context.provide(Pusher, self.pushing.service)
 
     async def start(self) -> None:
         """Get hold of the registrar, and say what will not work."""
@@ -40,6 +40,11 @@ class PushNotification(Module):
     async def stop(self) -> None:
         """Close the connections to push services."""
         await self.pushing.service.close()
+
+    def reload(self) -> list[str]:
+        """Read keys anew; what is wrong with them is logged as soon as it is known."""
+        self.pushing.service.reload()
+        return []
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """See whether the device of a branch has to be woken; the request itself goes on at once."""
