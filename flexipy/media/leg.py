@@ -13,6 +13,10 @@ from flexipy.media.terms import Address, Expected, Route
 from flexipy.media.thinning import Thinner
 
 _KEY_FRAME_INTERVAL = 1.0
+_KEY_FRAMES_AGAIN = (1.0, 3.0)
+"""Seconds after which a receiver that is new gets another chance to begin: a ringing screen may take its time to start
+its decoder, and cannot ask for anything itself.
+"""
 """Seconds between two requests for a key frame: each costs the sender a large burst."""
 _CNAME = b"flexipy"
 
@@ -32,6 +36,7 @@ class Leg:
     """
 
     __slots__ = (
+        "_again",
         "_asked",
         "_changed",
         "_clock",
@@ -72,6 +77,7 @@ class Leg:
         self._clock = clock
         self._ssrc = secrets.token_bytes(4)
         self._asked: float | None = None
+        self._again: list[float] = []
         self._key_frame_wanted = False
         self._thinner: Thinner | None = None
         # one object: routes are compared
@@ -152,7 +158,9 @@ class Leg:
         self.rtp.rtcp_routes = self.rtcp.rtcp_routes = tuple(rtcp_routes)
         self.rtcp.routes = tuple(beside)
         if joined:
-            self.request_key_frame(self._clock())
+            now = self._clock()
+            self._again = [now + later for later in _KEY_FRAMES_AGAIN]
+            self.request_key_frame(now)
 
     def request_key_frame(self, now: float) -> None:
         """Send this side a PLI if it sends plain video; at most one a second, the next by `tick`."""
@@ -168,8 +176,13 @@ class Leg:
             channel.send(rtp.picture_loss(self._ssrc, self.source.ssrc, _CNAME), route[1])
 
     def tick(self, now: float) -> None:
-        """Send the request for a key frame that had to wait."""
-        if self._key_frame_wanted and not self.closed:
+        """Send the requests for key frames that had to wait."""
+        if self.closed:
+            return
+        due = bool(self._again) and self._again[0] <= now
+        if due:
+            del self._again[0]
+        if due or self._key_frame_wanted:
             self.request_key_frame(now)
 
     def _rtp_moved(self) -> None:
