@@ -86,7 +86,9 @@ class Pushing:
         """Keys have been read, at the start or again."""
         for note in notes:
             self._context.logger.error("%s", note)
-        if not self.service.can_push:
+        if self.service.can_push:
+            self._context.logger.info("push keys were read")
+        else:
             self._context.logger.error("no push service can be used: nobody will be woken")
 
     def look_at(self, event: RequestEvent) -> None:

@@ -163,7 +163,7 @@ class Router(Module):
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """Fork it when its address is ours; let everything else pass."""
-        if self._calls.fork_late and self._dialogs.concerns(event) and self._route_in_dialog(event):
+        if self._calls.fork_late and self._route_in_dialog(event):
             return None
         request = event.request
         names = request.names
@@ -253,9 +253,10 @@ class Router(Module):
             return False
         destination = Destination.of(binding)
         original = event.request
-        if event.method == b"ACK" or not self._dialogs.may_sleep(binding):
-            event.request = destination.request_from(original)
-            event.route_token = destination.flow_token
+        if event.method == b"ACK":
+            if not self._dialogs.is_there(event, binding):
+                event.request = destination.request_from(original)
+                event.route_token = destination.flow_token
             return True
         event.route_token = b""
         self.context.counters["requests_in_dialog_forked"] += 1
