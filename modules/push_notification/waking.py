@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from flexipy.proxy.api import Branch, CallFork, Fork, ModuleContext, Response
+from flexipy.proxy.api import Branch, CallFork, Fork, MessageFork, ModuleContext, Response
 from flexipy.push.provider import Pusher
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
 from flexipy.sip.timers import Timed
@@ -61,7 +61,10 @@ class Wake(Timed):
     @property
     def over(self) -> bool:
         """Whether a push would come too late: it answered, it showed up, or there is nothing to answer any more."""
-        return self.awake or self.fork.done or self.branch.reached or self.branch.cancelled
+        if self.awake or self.branch.reached or self.branch.cancelled:
+            return True
+        # The sender of a message is answered while its devices are still waited for.
+        return self.fork.event is None if isinstance(self.fork, MessageFork) else self.fork.done
 
     def on_timer(self, kind: int, now: float) -> None:
         """The device has not answered in time, or has not been woken by the last push."""

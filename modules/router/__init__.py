@@ -35,7 +35,8 @@ from .breadth import MAX_BREADTH, limit_breadth
 from .dialogs import DialogDevices
 from .late import LateDevices
 from .parameters import PARAMETERS
-from .pending import PendingMessages
+from .pending import PendingMessage, PendingMessages
+from .restoring import deliver_restored, keys_of
 from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
@@ -130,6 +131,7 @@ class Router(Module):
             return
         agent = self.context.agent
         now = agent.clock()
+        restored: list[tuple[MessageFork, PendingMessage]] = []
         for message in self._pending.load():
             left = message.expires_at - time.time()
             options = MessageForkOptions(True, self._messages.accept_timeout, left)
@@ -140,6 +142,9 @@ class Router(Module):
             self._late.watch(fork, {message.key}, message.request, SipUri.parse(message.target))
             fork.finished_listeners.append(self._allowance.take(message.key, _size(message.request)))
             fork.finished_listeners.append(partial(self._pending.remove, message.id))
+            restored.append((fork, message))
+        if restored:
+            self.context.spawn(deliver_restored(self.context, self._targets, self._late, restored))
 
     def _keeper(self, pending: PendingMessages, target: bytes, row: int = 0) -> Callable[[MessageFork], None]:
         """Writes a message down the first time it is called, who has it afterwards."""
@@ -285,8 +290,7 @@ class Router(Module):
         key = self._targets.key(uri)
         fork = CallFork(event, self._calls, key)
         if self._calls.fork_late:
-            # A static record leads to people, and it is under their own addresses that they come back.
-            self._late.watch(fork, {key, *(each.key for each in destinations if each.key)}, event.request, uri)
+            self._late.watch(fork, keys_of(key, destinations), event.request, uri)
         self._send_all(fork, event, destinations)
 
     def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
@@ -296,7 +300,7 @@ class Router(Module):
         keeper = self._keeper(self._pending, uri.raw) if late and self._pending is not None else None
         fork = MessageFork(event, options, key, keeper)
         if late:
-            self._late.watch(fork, {key}, event.request, uri)
+            self._late.watch(fork, keys_of(key, destinations), event.request, uri)
             fork.finished_listeners.append(self._allowance.take(key, _size(event.request)))
         self._send_all(fork, event, destinations)
 
