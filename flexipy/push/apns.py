@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,7 @@ class Apple:
         self._badge = badge
         self._proxy = proxy
         self._failure = ""  # of the last attempt to connect
-        self._clients: dict[tuple[str, str, bool], APNs] = {}
+        self._clients: OrderedDict[tuple[str, str, bool], APNs] = OrderedDict()
         self._tasks: set[asyncio.Task[NotificationResult]] = set()
 
     def refusal(self, target: PushTarget) -> str:
@@ -167,9 +168,10 @@ class Apple:
         )
         client = self._clients.get(name)
         if client is not None:
+            self._clients.move_to_end(name)
             return client
-        if len(self._clients) >= _MOST_CLIENTS:
-            return f"more than {_MOST_CLIENTS} keys and teams are in use"
+        if len(self._clients) >= _MOST_CLIENTS:  # made-up teams must not keep the real ones out
+            _tear_down(self._clients.popitem(last=False)[1])
         from aioapns import APNs
 
         context = self._context()

@@ -71,7 +71,7 @@ class PushRequest:
     text: str = ""
     sound: str = ""
     ttl: int | None = None
-    body: str = ""
+    body: str = field(default="", repr=False)
     device: str = ""
     expires_at: float = float("inf")
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
