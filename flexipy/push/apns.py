@@ -21,7 +21,7 @@ from flexipy.push.apns_keys import AppleKeys, Certificate
 from flexipy.push.http import TIMEOUT, said
 from flexipy.push.http_proxy import HttpProxy
 from flexipy.push.parameters import APPLE, APPLE_SANDBOX, PushTarget
-from flexipy.push.provider import MISSING_EXTRA, ProviderError
+from flexipy.push.provider import MISSING_EXTRA, NOT_OURS, ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult, clipped
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Apple:
     def refusal(self, target: PushTarget) -> str:
         """Why it cannot reach an app; empty where it can."""
         if not target.is_apple:
-            return "not an Apple device"
+            return NOT_OURS
         sandbox = target.provider == APPLE_SANDBOX
         voip = self.keys.certificate(target.app, True, sandbox) or self.keys.certificate(target.app, False, sandbox)
         if voip is None and self.keys.signing_key(target.team) is None:
@@ -230,7 +230,7 @@ class Apple:
             return PushResult(Outcome.REFUSED, "", f"the app gave no token for {request.kind.value} pushes")
         notification = self._notification(request)
         result = await self._exchange(client, notification)
-        if result is None:  # the connection had died while nothing was sent on it
+        if result is None and not self._failure:  # the connection had died while nothing was sent on it
             result = await self._exchange(client, notification)
         if result is None:
             host, port = self._servers[request.target.provider == APPLE_SANDBOX]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tests.harness.fake_apns import FakeApns
 from tests.harness.fake_fcm import FakeFcm
 from tests.harness.fake_webpush import FakeWebPush
 from tests.harness.push_keys import signing_key
-from tests.harness.server import Server
+from tests.harness.server import Server, python_path
 from tests.harness.sip_phone import Incoming, SipPhone, Transaction
 
+_ROOT = Path(__file__).parents[2]
 _INSTANCE = ';+sip.instance="<urn:uuid:7f0e6a52-0c1b-4d2e-8b1a-4b5ed1c0f0aa>"'
 _APPLE = f"pn-provider=apns;pn-param=TEAM123456.org.house.voip;pn-prid={'a1' * 32}"
 
@@ -193,3 +195,20 @@ async def test_a_call_on_hold_waits_for_the_phone_that_fell_asleep(place: Path) 
             bye = asyncio.ensure_future(dialog.bye())
             (await back.incoming("BYE")).answer(200)
             assert (await bye).status == 200
+
+
+async def test_the_demo_plays_and_tells_what_an_operator_sees() -> None:
+    command = (sys.executable, str(_ROOT / "examples/sleeping-phone/demo.py"))
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, "PYTHONPATH": python_path()}, stdout=asyncio.subprocess.PIPE
+    )
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    for expected in (
+        "POST voip",
+        "door and phone hear each other",
+        "sent  200",
+        "410 Unregistered",
+        "cannot be reached",
+    ):
+        assert expected in said, said
