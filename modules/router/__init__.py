@@ -270,7 +270,7 @@ class Router(Module):
             event.agent.reply_trying(event)
             fork = CallFork(event, self._calls, binding.key)
         else:
-            fork = BasicFork(event, binding.key, True)
+            fork = BasicFork(event, binding.key, event.method != b"NOTIFY")  # news of a minute ago wakes nobody
         self._late.watch(fork, {binding.key}, original, original.uri.without_params(_GR), binding.unique_id)
         self._send_all(fork, event, [destination])
         return True

@@ -226,6 +226,18 @@ async def test_a_request_to_a_gruu_within_a_call_waits_too(open_call_house: Any)
     assert (house.caller.last_response.cseq.method, house.caller.last_response.status) == ("BYE", 200)
 
 
+async def test_news_about_a_subscription_do_not_wait(open_call_house: Any) -> None:
+    house = await open_call_house()
+    before = house.proxy.client("192.0.2.1", 40001, b"TCP")
+    house.registers(before)
+    routes = house.calls_phone(before)
+    house.loses(before)
+    house.within("NOTIFY", BEFORE, routes)
+    await house.settle()
+    assert house.caller.last_response.cseq.method == "NOTIFY"
+    assert house.events == []
+
+
 async def test_another_device_of_the_same_person_does_not_get_the_request(open_call_house: Any) -> None:
     house = await open_call_house()
     before = house.proxy.client("192.0.2.1", 40001, b"TCP")
