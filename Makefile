@@ -77,10 +77,13 @@ test: $(VENV)/.installed-test clients  ## set up and run every test
 demo-intercom: $(VENV)/.installed-test  ## play a door, three screens and two servers, and draw the calls
 	PYTHONPATH=. $(BIN)/python examples/home-intercom/demo.py
 
+demo-push: $(VENV)/.installed-test  ## wake a telephone by a stand-in for Apple's service, and draw the call
+	PYTHONPATH=. $(BIN)/python examples/sleeping-phone/demo.py
+
 bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run
 	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py
 
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help build run accounts lint clients unit gate compiled docs test demo-intercom bench clean
+.PHONY: help build run accounts lint clients unit gate compiled docs test demo-intercom demo-push bench clean

@@ -12,112 +12,14 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from flexipy.sip.message import Message, Response, parse
-from tests.harness.rtp_phone import RtpPhone
+from tests.harness.ladder import Device, Ladder
 from tests.harness.server import DOMAIN, Server
 
 FAR = "far.test"
 EVERYONE = f"sip:everyone@{DOMAIN}"
-WIDTH = 16  # of a column
 COLUMNS = ("door", "house", "kitchen", "hall", "far", "bob")
-
-
-@dataclass
-class Arrow:
-    """A message on its way."""
-
-    source: str
-    target: str
-    text: str
-
-
-class Ladder:
-    """Collects what the telephones send and receive, in order."""
-
-    def __init__(self) -> None:
-        self.arrows: list[Arrow | str] = []
-
-    def note(self, phone: str, server: str, data: bytes, sent: bool) -> None:
-        """A telephone sent or received a message."""
-        message = parse(data)
-        text = label(message)
-        if message.cseq.method == "REGISTER" or text == "100":
-            return
-        own = Arrow(phone, server, text) if sent else Arrow(server, phone, text)
-        self.arrows.append(own)
-        # Between the servers nobody listens; the Vias of a message tell that it passed, or will pass, from one to the
-        # other: they are those of the caller and of two servers.
-        other = "far" if server == "house" else "house"
-        if len(message.get_all(b"via")) > 2:
-            place = len(self.arrows) if sent else len(self.arrows) - 1
-            self.arrows.insert(place, Arrow(server, other, text) if sent else Arrow(other, server, text))
-
-    def say(self, text: str) -> None:
-        """Something that is no message."""
-        self.arrows.append(text)
-
-    def draw(self) -> str:
-        """The ladder as text."""
-        middle = [WIDTH // 2 + index * WIDTH for index in range(len(COLUMNS))]
-        lines = ["".join(name.center(WIDTH) for name in COLUMNS).rstrip()]
-        rest = bars(middle)
-        for arrow in self.arrows:
-            if isinstance(arrow, str):
-                lines.append(over(rest, f" {arrow} ", middle[0] + 2))
-                continue
-            start, end = (middle[COLUMNS.index(name)] for name in (arrow.source, arrow.target))
-            left, right = min(start, end), max(start, end)
-            head = (">", "") if end > start else ("", "<")
-            shaft = "-" * (right - left - 2)
-            lines.append(over(over(rest, head[1] + shaft + head[0], left + 1), arrow.text, left + 3))
-        return "\n".join(line.rstrip() for line in lines)
-
-
-def label(message: Message) -> str:
-    """A message in a word or two."""
-    if isinstance(message, Response):
-        sdp = " sdp" if message.body else ""
-        return f"{message.status}{sdp}"
-    method = bytes(message).partition(b" ")[0].decode()
-    return f"{method} sdp" if message.body and method == "INVITE" else method
-
-
-def bars(places: list[int]) -> str:
-    """A line of the ladder with nothing on it."""
-    return "".join("|" if index in places else " " for index in range(places[-1] + 1))
-
-
-def over(line: str, text: str, at: int) -> str:
-    """A line with a text written over it."""
-    return line[:at].ljust(at) + text + line[at + len(text) :]
-
-
-class Device(RtpPhone):
-    """A telephone whose messages are drawn."""
-
-    def __init__(self, ladder: Ladder, name: str, server: Server, user: str, transport: str, tone: int) -> None:
-        super().__init__(server, user, transport, domain=server.domain, tone=tone)
-        self.name = name
-        self._ladder = ladder
-        self._place = "house" if server.domain == DOMAIN else "far"
-
-    async def connect(self) -> None:
-        """Open the wire and listen in on what is sent."""
-        await super().connect()
-        send = self.wire.send
-
-        def listened(data: bytes) -> None:
-            self._ladder.note(self.name, self._place, data, sent=True)
-            send(data)
-
-        self.wire.send = listened  # type: ignore[method-assign]
-
-    def _receive(self, data: bytes) -> None:
-        self._ladder.note(self.name, self._place, data, sent=False)
-        super()._receive(data)
 
 
 @contextlib.contextmanager
@@ -155,11 +57,11 @@ def street(folder: Path) -> Iterator[tuple[Server, Server]]:
 
 async def play(house: Server, far: Server) -> str:
     """The scene; the drawing of it."""
-    ladder = Ladder()
+    ladder = Ladder(COLUMNS, peers={"house": "far", "far": "house"})
     door = Device(ladder, "door", house, "door", "udp", 500)
     kitchen = Device(ladder, "kitchen", house, "screen", "udp", 600)
     hall = Device(ladder, "hall", house, "screen", "tls", 700)
-    bob = Device(ladder, "bob", far, "bob", "tls", 900)
+    bob = Device(ladder, "bob", far, "bob", "tls", 900, "far")
     async with door, kitchen, hall, bob:
         await asyncio.gather(door.register(), kitchen.register(), hall.register(), bob.register())
         ladder.say("the bell rings")

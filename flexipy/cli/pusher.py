@@ -94,6 +94,8 @@ def _told(trial: Trial) -> str:
     if not trial.service:
         return f"not sent: {trial.result.meaning}"
     word = "taken" if trial.sent else trial.result.outcome.value
+    if not trial.result.said:
+        return f"{word}: {trial.service}, after {trial.took * 1000:.0f} ms: {trial.result}"
     return f"{word}: {trial.service} answered after {trial.took * 1000:.0f} ms: {trial.result}"
 
 

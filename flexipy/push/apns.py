@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from flexipy.push.apns_keys import AppleKeys, Certificate
 from flexipy.push.http import TIMEOUT, said
 from flexipy.push.http_proxy import HttpProxy
 from flexipy.push.parameters import APPLE, APPLE_SANDBOX, PushTarget
-from flexipy.push.provider import MISSING_EXTRA, ProviderError
+from flexipy.push.provider import MISSING_EXTRA, NOT_OURS, ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult, clipped
 
 if TYPE_CHECKING:
@@ -140,13 +141,13 @@ class Apple:
         self._badge = badge
         self._proxy = proxy
         self._failure = ""  # of the last attempt to connect
-        self._clients: dict[tuple[str, str, bool], APNs] = {}
+        self._clients: OrderedDict[tuple[str, str, bool], APNs] = OrderedDict()
         self._tasks: set[asyncio.Task[NotificationResult]] = set()
 
     def refusal(self, target: PushTarget) -> str:
         """Why it cannot reach an app; empty where it can."""
         if not target.is_apple:
-            return "not an Apple device"
+            return NOT_OURS
         sandbox = target.provider == APPLE_SANDBOX
         voip = self.keys.certificate(target.app, True, sandbox) or self.keys.certificate(target.app, False, sandbox)
         if voip is None and self.keys.signing_key(target.team) is None:
@@ -167,9 +168,10 @@ class Apple:
         )
         client = self._clients.get(name)
         if client is not None:
+            self._clients.move_to_end(name)
             return client
-        if len(self._clients) >= _MOST_CLIENTS:
-            return f"more than {_MOST_CLIENTS} keys and teams are in use"
+        if len(self._clients) >= _MOST_CLIENTS:  # made-up teams must not keep the real ones out
+            _tear_down(self._clients.popitem(last=False)[1])
         from aioapns import APNs
 
         context = self._context()
@@ -228,7 +230,7 @@ class Apple:
             return PushResult(Outcome.REFUSED, "", f"the app gave no token for {request.kind.value} pushes")
         notification = self._notification(request)
         result = await self._exchange(client, notification)
-        if result is None:  # the connection had died while nothing was sent on it
+        if result is None and not self._failure:  # the connection had died while nothing was sent on it
             result = await self._exchange(client, notification)
         if result is None:
             host, port = self._servers[request.target.provider == APPLE_SANDBOX]

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from flexipy.push.http import HttpClient, HttpError, HttpResponse
 from flexipy.push.parameters import FIREBASE, PushTarget
-from flexipy.push.provider import MISSING_EXTRA, ProviderError
+from flexipy.push.provider import MISSING_EXTRA, NOT_OURS, ProviderError
 from flexipy.push.request import Outcome, PushKind, PushRequest, PushResult, clipped
 
 SERVER: Final = "fcm.googleapis.com"
@@ -219,7 +219,7 @@ class Firebase:
     def refusal(self, target: PushTarget) -> str:
         """Why it cannot reach an app; empty where it can."""
         if target.provider != FIREBASE:
-            return "not a Firebase app"
+            return NOT_OURS
         if target.app not in self.accounts:
             return f"no service account for the project {target.app or '?'} in firebase-service-accounts"
         return ""

@@ -20,6 +20,7 @@ ANY: Final = "*"
 """Stands for every name in `features`: the service takes all apps."""
 
 _FIELD: Final = re.compile(r"\$([a-z][a-z-]*)")
+_SLASHES: Final = re.compile(r"[/\\]")
 _LONGEST_URL: Final = 8000
 _EVENTS: Final = {PushEvent.CALL: "call", PushEvent.MESSAGE: "message"}
 _FIELDS: Final = frozenset(
@@ -85,7 +86,7 @@ class Generic:
     def url(self, request: PushRequest) -> str:
         """The address for one push."""
         facts = _facts(request)
-        return _FIELD.sub(lambda found: quote(facts[found[1]], safe="", errors="replace"), self._template)
+        return _FIELD.sub(lambda found: _quoted(facts[found[1]]), self._template)
 
     async def send(self, request: PushRequest) -> PushResult:
         """Ask the service once."""
@@ -111,3 +112,13 @@ class Generic:
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()
+
+
+def _quoted(value: str) -> str:
+    """A value of strangers for an address.
+
+    `.` and `..` would lead to other paths of the service, percent-encoded too, since many services decode first.
+    """
+    if any(segment in (".", "..") for segment in _SLASHES.split(value)):
+        value = value.replace(".", "_")
+    return quote(value, safe="", errors="replace")

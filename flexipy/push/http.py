@@ -23,6 +23,7 @@ TIMEOUT: Final = 10.0  # seconds for one request with its answer, connecting inc
 MOST_BODY: Final = 64 << 10  # bytes of an answer that are read
 _MOST_HEADERS: Final = 64
 _MOST_IDLE: Final = 8  # connections kept to one origin
+_MOST_ORIGINS: Final = 32  # a browser's subscription may name any host below one of the list
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -169,6 +170,9 @@ class HttpClient:
             connection.close()
             raise
         idle = self._idle.setdefault(origin, [])
+        if len(self._idle) > _MOST_ORIGINS:
+            for forgotten in self._idle.pop(next(iter(self._idle))):
+                forgotten.close()
         if keep and len(idle) < _MOST_IDLE:
             idle.append(connection)
         else:

@@ -115,7 +115,7 @@ class Http2Connection:
                 for event in self._h2.receive_data(data):
                     self._take(event)
                 self._flush()
-        except (OSError, H2Error) as error:
+        except (OSError, H2Error, ValueError) as error:
             reason = f"the connection failed: {error}"
         finally:
             for stream in self._streams.values():

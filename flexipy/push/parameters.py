@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 Params = Mapping[str, str | None]
@@ -62,8 +62,8 @@ class PushTarget:
     provider: str
     app: str = ""
     team: str = ""
-    voip_token: str = ""
-    remote_token: str = ""
+    voip_token: str = field(default="", repr=False)  # whoever has it may be able to push: not for logs
+    remote_token: str = field(default="", repr=False)
     message_text: str = "IM_MSG"
     call_text: str = "IC_MSG"
     group_text: str = "GC_MSG"
@@ -72,8 +72,8 @@ class PushTarget:
     missed_text: str = ""
     silent: bool = False
     timeout: float | None = None
-    browser_key: str = ""
-    browser_secret: str = ""
+    browser_key: str = field(default="", repr=False)
+    browser_secret: str = field(default="", repr=False)
 
     @property
     def is_apple(self) -> bool:

@@ -77,4 +77,7 @@ class ProviderError(Exception):
     """A service that cannot be used with these keys: one line for the operator."""
 
 
+NOT_OURS = "not one of its apps"
+"""A provider's refusal of an app that names another service."""
+
 MISSING_EXTRA = "needs the extra 'push': pip install 'flexipy[push]'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from flexipy.push.parameters import PushTarget
 
 # Apple takes 4096 bytes in all (5120 for calls), Firebase 4000 of data: no part may take them for itself.
 _LONGEST: Final = 256
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class PushKind(enum.Enum):
@@ -71,7 +73,7 @@ class PushRequest:
     text: str = ""
     sound: str = ""
     ttl: int | None = None
-    body: str = ""
+    body: str = field(default="", repr=False)
     device: str = ""
     expires_at: float = float("inf")
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -106,7 +108,9 @@ class PushRequest:
 
 def clipped(text: str, limit: int = _LONGEST) -> str:
     """A text of strangers for a payload: of limited length in bytes, without control characters."""
-    clean = "".join(" " if character < " " or character == "\x7f" else character for character in text[:limit])
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
+    clean = _CONTROLS.sub(" ", text[:limit])
     return clean.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import MutableMapping, Sequence
 
 from flexipy.push.parameters import PushTarget
-from flexipy.push.provider import Provider, Pusher, Told
+from flexipy.push.provider import NOT_OURS, Provider, Pusher, Told
 from flexipy.push.queue import PushQueue, Spawn
 from flexipy.push.request import Outcome, PushRequest, PushResult
 
@@ -72,8 +72,11 @@ class PushService(Pusher):
             refusal = provider.refusal(target)
             if not refusal:
                 return provider
-            reasons.append(f"{provider.name}: {refusal}")
-        return "; ".join(reasons) or "no push service is configured"
+            if refusal != NOT_OURS:
+                reasons.append(f"{provider.name}: {refusal}")
+        if not self.providers:
+            return "no push service is configured"
+        return "; ".join(reasons) or f"no push service for '{target.provider}' is configured"
 
     def submit(self, request: PushRequest, told: Told) -> None:
         """Send a push when its turn comes."""

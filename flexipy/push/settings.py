@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ class PushSettings:
     proxy_host: str
     proxy_port: int
     proxy_username: str
-    proxy_password: str
+    proxy_password: str = field(repr=False)
 
     @property
     def may_push(self) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from flexipy.push.http import HttpClient, HttpError
 from flexipy.push.parameters import WEB_PUSH, PushTarget
-from flexipy.push.provider import ProviderError
+from flexipy.push.provider import NOT_OURS, ProviderError
 from flexipy.push.request import Outcome, PushKind, PushRequest, PushResult, clipped
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class WebPush:
     def refusal(self, target: PushTarget) -> str:
         """Why it cannot reach a browser; empty where it can."""
         if target.provider != WEB_PUSH:
-            return "not a browser"
+            return NOT_OURS
         authority = urlsplit(target.token).netloc.lower()
         if not any(_matches(authority, host) for host in self._hosts):
             return f"{clipped(authority, 100)} is not in web-push-services"

@@ -62,7 +62,9 @@ class Pushing:
         if settings.may_push:
             self.service = PushLink(settings, context.counters, self._report, context.logger)
         self._waking = Waking(context, lambda: self.service, options, self._announcing, self._forget)
-        self._refreshing = Refreshing(context, lambda: self.service, values.integer("register-wakeup-threshold"))
+        self._refreshing = Refreshing(
+            context, lambda: self.service, values.integer("register-wakeup-threshold"), self._forget
+        )
 
     async def start(self) -> None:
         """Get hold of the registrar, and say what will not work."""
@@ -86,7 +88,9 @@ class Pushing:
         """Keys have been read, at the start or again."""
         for note in notes:
             self._context.logger.error("%s", note)
-        if not self.service.can_push:
+        if self.service.can_push:
+            self._context.logger.info("push keys were read")
+        else:
             self._context.logger.error("no push service can be used: nobody will be woken")
 
     def look_at(self, event: RequestEvent) -> None:
@@ -147,9 +151,9 @@ class Pushing:
             flow = self._context.agent.egress.immediate_flow(binding.uri)
         return flow is not None and not flow.closed
 
-    def _forget(self, wake: Wake, dead_since: float) -> None:
+    def _forget(self, key: str, unique_id: str, token: str, dead_since: float) -> None:
         """A service says that a token is dead: nobody is reached by that binding, unless it has been renewed since."""
-        binding = self._binding(wake.key, wake.branch.uid)
+        binding = self._binding(key, unique_id)
         if self._registrar is None or binding is None or binding.is_static:
             return
         if dead_since and binding.updated_at > dead_since:
@@ -158,11 +162,11 @@ class Pushing:
             target = read_target(binding.uri.params)
         except PushParameterError:
             return
-        if target is None or wake.push.token not in (target.voip_token, target.remote_token):
+        if target is None or token not in (target.voip_token, target.remote_token):
             return
         self._context.counters["push_dead_tokens"] += 1
-        self._context.logger.info("%s: removed, its push token is dead: %s", wake.key, binding.uri.host_port)
-        removing = self._registrar.delete(wake.key, binding.unique_id)
+        self._context.logger.info("%s: removed, its push token is dead: %s", key, binding.uri.host_port)
+        removing = self._registrar.delete(key, binding.unique_id)
         if isinstance(removing, Awaitable):
             self._context.spawn(_ended(removing))
 

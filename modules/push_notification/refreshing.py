@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from flexipy.proxy.api import ModuleContext
 from flexipy.push.parameters import PushParameterError, read_target
 from flexipy.push.provider import Pusher
-from flexipy.push.request import PushEvent, PushKind, PushRequest, PushResult
+from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
 
+_UNDER_WAY: Final = 32  # pushes at once: a thousand apps due must not drop each other, or a call, from the queue
 _AT_ONCE: Final = 100  # records looked at before others get their turn
 
 
@@ -24,13 +26,22 @@ class Refreshing:
         context: the module's.
         service: sends pushes.
         threshold: percentage of the lifetime after which an app is woken.
+        forget: told of a binding (key, unique id) whose token is dead, of the token, and since when (0: unknown).
     """
 
-    def __init__(self, context: ModuleContext, service: Callable[[], Pusher], threshold: int) -> None:
+    def __init__(
+        self,
+        context: ModuleContext,
+        service: Callable[[], Pusher],
+        threshold: int,
+        forget: Callable[[str, str, str, float], None],
+    ) -> None:
         self._context = context
         self._service = service
         self._share = threshold / 100
+        self._forget = forget
         self._busy = False
+        self._room = asyncio.Semaphore(_UNDER_WAY)
 
     def begin(self, registrar: Registrar, interval: float) -> None:
         """Look through a registrar's records every so many seconds."""
@@ -47,18 +58,19 @@ class Refreshing:
                 now = time.time()
                 found = registrar.fetch(key, now)
                 record = await found if isinstance(found, Awaitable) else found
-                self._wake(record, now)
+                await self._wake(record, now)
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
         finally:
             self._busy = False
 
-    def _wake(self, record: Record | None, now: float) -> None:
+    async def _wake(self, record: Record | None, now: float) -> None:
         for binding in [] if record is None else record.bindings:
             if b"pn-" in binding.uri.raw and self._is_due(binding, now):
                 push = refresh_push(binding)
                 if push is not None:
-                    self._service().submit(push, self._told)
+                    await self._room.acquire()
+                    self._service().submit(push, partial(self._told, binding.key, binding.unique_id))
                     self._context.counters["push_refreshes"] += 1
 
     def _is_due(self, binding: Binding, now: float) -> bool:
@@ -68,7 +80,10 @@ class Refreshing:
         lifetime = binding.expires_at - binding.updated_at
         return now < binding.expires_at and now - binding.updated_at >= lifetime * self._share
 
-    def _told(self, push: PushRequest, result: PushResult) -> None:
+    def _told(self, key: str, unique_id: str, push: PushRequest, result: PushResult) -> None:
+        self._room.release()
+        if result.outcome is Outcome.DEAD:
+            self._forget(key, unique_id, push.token, result.dead_since)
         self._context.logger.debug("refresh of %s: %s", push.to_uri, result)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from flexipy.proxy.api import Branch, CallFork, Fork, ModuleContext, Response
+from flexipy.proxy.api import Branch, CallFork, Fork, MessageFork, ModuleContext, Response
 from flexipy.push.provider import Pusher
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
 from flexipy.sip.timers import Timed
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _SEND: Final = 1
 _REPEAT: Final = 2
+_ENOUGH_FOR: Final = 10.0  # seconds in which one push does for all requests within a device's calls
+_MOST_LATELY: Final = 1000
 _PUSH_SENT: Final = 110  # Flexisip's own status, "Push sent"
 
 
@@ -61,7 +64,10 @@ class Wake(Timed):
     @property
     def over(self) -> bool:
         """Whether a push would come too late: it answered, it showed up, or there is nothing to answer any more."""
-        return self.awake or self.fork.done or self.branch.reached or self.branch.cancelled
+        if self.awake or self.branch.reached or self.branch.cancelled:
+            return True
+        # The sender of a message is answered while its devices are still waited for.
+        return self.fork.event is None if isinstance(self.fork, MessageFork) else self.fork.done
 
     def on_timer(self, kind: int, now: float) -> None:
         """The device has not answered in time, or has not been woken by the last push."""
@@ -76,7 +82,7 @@ class Waking:
         service: sends pushes.
         options: the module's parameters.
         announcing: how pushes are made.
-        forget: told of a wake whose token is dead, and since when (0: unknown).
+        forget: told of a binding (key, unique id) whose token is dead, of the token, and since when (0: unknown).
 
     Attributes:
         patient: wakes that give their device time to answer, by branch.
@@ -88,7 +94,7 @@ class Waking:
         service: Callable[[], Pusher],
         options: WakingOptions,
         announcing: Announcing,
-        forget: Callable[[Wake, float], None],
+        forget: Callable[[str, str, str, float], None],
     ) -> None:
         self.options = options
         self.patient: dict[Branch, Wake] = {}
@@ -97,6 +103,7 @@ class Waking:
         self._announcing = announcing
         self._forget = forget
         self._forks: dict[Fork, dict[str, Wake]] = {}
+        self._lately: OrderedDict[str, float] = OrderedDict()  # when a token was last pushed within a call
 
     def arrived(self, fork: Fork, branch: Branch) -> bool:
         """Whether a branch leads to a device that is already being woken for this request: it needs no second push."""
@@ -141,10 +148,23 @@ class Waking:
         self.patient.pop(wake.branch, None)
 
     def _send(self, wake: Wake, now: float) -> None:
+        if wake.push.event is PushEvent.REQUEST and self._was_pushed_lately(wake.push.token, now):
+            self._context.counters["push_not_again"] += 1
+            return
         self._service().submit(wake.push, partial(self._told, wake))
         interval = self._pause(wake)
         if interval > 0:
             self._context.timers.set(interval, now, wake, _REPEAT)
+
+    def _was_pushed_lately(self, token: str, now: float) -> bool:
+        """Whether a push is on its way that does for this one, too: nobody is asked for a password within a call."""
+        if now - self._lately.get(token, -_ENOUGH_FOR) < _ENOUGH_FOR:
+            return True
+        self._lately[token] = now
+        self._lately.move_to_end(token)
+        if len(self._lately) > _MOST_LATELY:
+            self._lately.popitem(last=False)
+        return False
 
     def _pause(self, wake: Wake) -> float:
         """Seconds until the push is repeated, 0 for never."""
@@ -169,7 +189,7 @@ class Waking:
             if result.outcome in (Outcome.DEAD, Outcome.REFUSED):
                 self._rest(wake)
             if result.outcome is Outcome.DEAD:
-                self._forget(wake, result.dead_since)
+                self._forget(wake.key, wake.branch.uid, push.token, result.dead_since)
 
     def _tell_caller(self, wake: Wake) -> None:
         """110 Push sent; and 180 where the push itself rings."""

@@ -36,7 +36,8 @@ from .breadth import MAX_BREADTH, limit_breadth
 from .dialogs import DialogDevices
 from .late import LateDevices
 from .parameters import PARAMETERS
-from .pending import PendingMessages
+from .pending import PendingMessage, PendingMessages
+from .restoring import deliver_restored, keys_of
 from .targets import Destination, TargetFinder
 
 _X_TARGET_URIS: Final = b"x-target-uris"
@@ -132,6 +133,7 @@ class Router(Module):
         agent = self.context.agent
         now = agent.clock()
         share = self.context.optional(Share)
+        restored: list[tuple[MessageFork, PendingMessage]] = []
         for message in self._pending.load():
             if share is not None and not share.has_record(message.key):
                 continue  # another worker's
@@ -144,6 +146,9 @@ class Router(Module):
             self._late.watch(fork, {message.key}, message.request, SipUri.parse(message.target))
             fork.finished_listeners.append(self._allowance.take(message.key, _size(message.request)))
             fork.finished_listeners.append(partial(self._pending.remove, message.id))
+            restored.append((fork, message))
+        if restored:
+            self.context.spawn(deliver_restored(self.context, self._targets, self._late, restored))
 
     def _keeper(self, pending: PendingMessages, target: bytes, row: int = 0) -> Callable[[MessageFork], None]:
         """Writes a message down the first time it is called, who has it afterwards."""
@@ -167,7 +172,7 @@ class Router(Module):
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """Fork it when its address is ours; let everything else pass."""
-        if self._calls.fork_late and self._dialogs.concerns(event) and self._route_in_dialog(event):
+        if self._calls.fork_late and self._route_in_dialog(event):
             return None
         request = event.request
         names = request.names
@@ -257,9 +262,10 @@ class Router(Module):
             return False
         destination = Destination.of(binding)
         original = event.request
-        if event.method == b"ACK" or not self._dialogs.may_sleep(binding):
-            event.request = destination.request_from(original)
-            event.route_token = destination.flow_token
+        if event.method == b"ACK":
+            if not self._dialogs.is_there(event, binding):
+                event.request = destination.request_from(original)
+                event.route_token = destination.flow_token
             return True
         event.route_token = b""
         self.context.counters["requests_in_dialog_forked"] += 1
@@ -268,7 +274,7 @@ class Router(Module):
             event.agent.reply_trying(event)
             fork = CallFork(event, self._calls, binding.key)
         else:
-            fork = BasicFork(event, binding.key, True)
+            fork = BasicFork(event, binding.key, event.method != b"NOTIFY")  # news of a minute ago wakes nobody
         self._late.watch(fork, {binding.key}, original, original.uri.without_params(_GR), binding.unique_id)
         self._send_all(fork, event, [destination])
         return True
@@ -288,8 +294,7 @@ class Router(Module):
         key = self._targets.key(uri)
         fork = CallFork(event, self._calls, key)
         if self._calls.fork_late:
-            # A static record leads to people, and it is under their own addresses that they come back.
-            self._late.watch(fork, {key, *(each.key for each in destinations if each.key)}, event.request, uri)
+            self._late.watch(fork, keys_of(key, destinations), event.request, uri)
         self._send_all(fork, event, destinations)
 
     def _fork_message(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
@@ -299,7 +304,7 @@ class Router(Module):
         keeper = self._keeper(self._pending, uri.raw) if late and self._pending is not None else None
         fork = MessageFork(event, options, key, keeper)
         if late:
-            self._late.watch(fork, {key}, event.request, uri)
+            self._late.watch(fork, keys_of(key, destinations), event.request, uri)
             fork.finished_listeners.append(self._allowance.take(key, _size(event.request)))
         self._send_all(fork, event, destinations)
 

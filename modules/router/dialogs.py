@@ -1,8 +1,7 @@
 """Requests within a call whose device has slept or moved: where it is now, and whether it has to be waited for.
 
 A device is known again by the reference in its Contact (RFC 8599 section 6.2.3); without one by the connection that
-the call was set up over, if that is gone and the registrar still knows it. By UDP, where nothing is ever gone, only the
-reference helps.
+the call was set up over, or the address, as long as the registrar knows that; and from then on by the call.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from flexipy.sip import names as H
 from flexipy.sip.uri import SipUri, scheme_of
 
 _MARK: Final = PARAMETER.encode() + b"="
-_TRANSPORT: Final = b"transport="
 _PUSHABLE: Final = b"pn-"
 _MOST_MOVED: Final = 10_000
 
@@ -41,44 +39,30 @@ class DialogDevices:
         # Call-ID and the connection that is gone, and whose it was: it has another by the next request of the call.
         self._moved: OrderedDict[tuple[bytes, bytes], tuple[str, str]] = OrderedDict()
 
-    def concerns(self, event: RequestEvent) -> bool:
-        """Whether a request may be for a device that has slept or moved; to be asked of each request."""
-        raw = event.request.uri_raw
-        if _MARK in raw:
-            return True
-        token = event.route_token
-        if token:
-            return self._is_gone(token)
-        if _TRANSPORT not in raw or not event.request.tag(H.TO) or scheme_of(raw) not in ("sip", "sips"):
-            return False
-        return self._context.agent.egress.immediate_flow(event.request.uri) is None
-
     def find(self, event: RequestEvent) -> Binding | None:
-        """The device that a request within a call is for, as it is registered now; None for all other requests."""
+        """The device that a request within a call is for, as it is registered now; None for all other requests.
+
+        Only devices that can be pushed: whether they are awake is not known before they answer, since a phone that
+        falls asleep closes no connection.
+        """
         request = event.request
-        if not request.tag(H.TO) or scheme_of(request.uri_raw) not in ("sip", "sips") or H.ROUTE in request.names:
+        raw = request.uri_raw
+        if not request.tag(H.TO) or H.ROUTE in request.names or scheme_of(raw) not in ("sip", "sips"):
             return None
-        purr = request.uri.param(PARAMETER)
+        purr = request.uri.param(PARAMETER) if _MARK in raw else None
         named = self._registrar.purrs.read(purr) if purr else None
         if named is not None:
             return self._binding(*named)
-        return self._by_connection(event)
+        found = self._by_connection(event)
+        if found is None and event.route_token and b"gr=" in raw and self._is_gone(event.route_token):
+            event.route_token = b""  # the device's own address leads to where it is now
+        return found
 
-    def is_away(self, binding: Binding) -> bool:
-        """Whether nothing can be sent to a device before it comes back."""
-        if binding.flow_token:
-            return self._is_gone(binding.flow_token)
-        if binding.path or binding.uri.param("transport") in (None, "udp"):
-            return False
-        return self._context.agent.egress.immediate_flow(binding.uri) is None
-
-    def may_sleep(self, binding: Binding) -> bool:
-        """Whether a request may not reach a device, and a push would help."""
-        if _PUSHABLE not in binding.uri.raw:
-            return False
-        if binding.flow_token or binding.path:
-            return self.is_away(binding)
-        return True  # by UDP nobody knows before it answers
+    def is_there(self, event: RequestEvent, binding: Binding) -> bool:
+        """Whether a request goes to where its device is now already."""
+        if event.route_token:
+            return event.route_token == binding.flow_token
+        return not binding.flow_token and _at(binding, event.request.uri)
 
     def _is_gone(self, token: bytes) -> bool:
         flow = self._context.transports.flow_from_token(token)
@@ -113,6 +97,8 @@ class DialogDevices:
 
 def _went_by(binding: Binding, token: bytes, target: SipUri) -> bool:
     """Whether a device is the one at the other end of a connection, or at an address."""
-    if token:
-        return binding.flow_token == token
+    return binding.flow_token == token if token else _at(binding, target)
+
+
+def _at(binding: Binding, target: SipUri) -> bool:
     return (binding.uri.host, binding.uri.port) == (target.host, target.port)

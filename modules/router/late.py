@@ -65,7 +65,7 @@ class LateDevices:
         request = destination.request_from(original)
         now = self._clock()
         if isinstance(fork, MessageFork):
-            if fork.deliver(request, destination.uid, destination.flow_token, now):
+            if fork.deliver(request, destination.uid, destination.flow_token, now, destination.key):
                 self._context.counters["messages_delivered_late"] += 1
         elif isinstance(fork, CallFork):
             fork.replace(request, destination.uid, destination.q, destination.flow_token, now)

@@ -116,6 +116,10 @@ class FakeApns:
         """Accept tokens that a key of a team signed."""
         self._keys[key_id] = _Trusted(team, key)
 
+    def distrust(self, key_id: str) -> None:
+        """Accept no token of a key any more."""
+        del self._keys[key_id]
+
     def trust_certificate(self, path: Path, *topics: str) -> None:
         """Ask for certificates, and accept this one for these topics."""
         text = path.read_text().partition("-----BEGIN PRIVATE KEY")[0]

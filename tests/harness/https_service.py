@@ -61,12 +61,13 @@ class HttpsService:
         self.silent = False
         self.port = 0
         self.connections = 0
+        self.authority = authority
+        self.certificate = directory / "https-server.pem"
         self._context: ssl.SSLContext | None = None
         if tls:
-            certificate = directory / "https-server.pem"
-            authority.issue(certificate)
+            authority.issue(self.certificate)
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(certificate)
+            self._context.load_cert_chain(self.certificate)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 

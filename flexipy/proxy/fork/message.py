@@ -122,12 +122,24 @@ class MessageFork(Fork):
         self.finish()
         self.branches = []
 
-    def deliver(self, request: Request, uid: str, flow_token: bytes, now: float) -> bool:
-        """A device registered: send it the message unless it has it. Whether it was sent."""
+    def deliver(self, request: Request, uid: str, flow_token: bytes, now: float, key: str = "") -> bool:
+        """A device is there, or can be woken: send it the message unless it has it.
+
+        Args:
+            request: for the device.
+            uid: of its binding.
+            flow_token: of its binding.
+            now: monotonic seconds.
+            key: of its record, where that is not the fork's own.
+
+        Returns:
+            Whether it was sent.
+        """
         if uid in self.delivered or self.branch_of(uid) is not None or self.event is None:
             return False
         branch = Branch(self, uid)
         branch.flow_token = flow_token
+        branch.key = key
         branch.event = self.event.for_branch(branch, request)
         self.expected.add(uid)
         self.launch(branch, now)

@@ -65,10 +65,20 @@ class PushHouse(House):
         self.service = service
         self.registrar: Registrar = proxy.agent.services[Registrar]
 
-    def device(self, parameters: str, ip: str = "192.0.2.1", age: float = 600, **more: Any) -> FakeFlow:
+    def age_all(self, seconds: float) -> None:
+        """So much time passes for each registration."""
+        for key in list(self.registrar.keys()):  # type: ignore[arg-type]
+            record: Any = self.registrar.fetch(key, time.time())
+            for binding in record.bindings:
+                binding.updated_at -= seconds
+                binding.expires_at -= seconds
+
+    def device(
+        self, parameters: str, ip: str = "192.0.2.1", age: float = 600, user: str = "bob", **more: Any
+    ) -> FakeFlow:
         """A device registers over UDP, and has done so some time ago; returns its flow."""
         flow = self.proxy.client(ip)
-        aor = f"<sip:bob@{DOMAIN}>"
+        aor = f"<sip:{user}@{DOMAIN}>"
         headers = [("Contact", f'<sip:bob@{ip};{parameters}>;+sip.instance="<urn:uuid:{ip}>"'), ("Expires", "3600")]
         headers += more.get("headers", ())
         self.cseq = getattr(self, "cseq", 0) + 1
@@ -76,13 +86,13 @@ class PushHouse(House):
         register = request("REGISTER", f"sip:{DOMAIN}", headers, via=via, sender=f"{aor};tag=1", to=aor, cseq=self.cseq)
         flow.sends(register)
         assert flow.last_response.status == 200
-        binding = self.binding(ip)
+        binding = self.binding(ip, user)
         assert binding is not None
         binding.updated_at -= age
         return flow
 
-    def binding(self, ip: str = "192.0.2.1") -> Any:
-        record: Any = self.registrar.fetch(f"bob@{DOMAIN}", time.time())
+    def binding(self, ip: str = "192.0.2.1", user: str = "bob") -> Any:
+        record: Any = self.registrar.fetch(f"{user}@{DOMAIN}", time.time())
         return None if record is None else record.get(f"<urn:uuid:{ip}>")
 
     async def settle(self) -> None:
@@ -520,6 +530,29 @@ async def test_an_app_is_woken_before_its_registration_lapses(open_push_house: A
     await wake_up(house)
     (push,) = house.service.pushes
     assert (push.kind, push.event) == (PushKind.BACKGROUND, PushEvent.REFRESH)
+
+
+async def test_an_app_that_is_gone_is_removed_when_it_is_to_be_woken(open_push_house: Any) -> None:
+    house = await open_push_house()
+    house.device(ANDROID, age=0)
+    binding = house.binding()
+    binding.updated_at -= 2000
+    binding.expires_at -= 2000
+    house.service.results = [PushResult(Outcome.DEAD, "404 UNREGISTERED", "")]
+    await wake_up(house)
+    assert house.binding() is None
+    assert house.proxy.counters["push_dead_tokens"] == 1
+
+
+async def test_many_apps_that_lapse_at_once_do_not_drop_each_other(open_push_house: Any) -> None:
+    house = await open_push_house()
+    for number in range(12):
+        for user in "bcdefghijklm":
+            house.device(f"pn-provider=fcm;pn-prid=t{number}{user}", f"192.0.2.{number + 1}", age=0, user=user)
+    house.age_all(2000)
+    await wake_up(house)
+    assert len(house.service.pushes) == 144
+    assert "push_recorder_dropped" not in house.proxy.counters
 
 
 async def test_an_app_that_refreshes_by_itself_is_not_woken(open_push_house: Any) -> None:

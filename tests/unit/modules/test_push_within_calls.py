@@ -199,6 +199,19 @@ async def test_a_phone_that_does_not_come_back_is_given_up_before_the_sender_giv
     assert house.open_transactions == 0
 
 
+async def test_many_requests_within_calls_push_a_phone_once(open_call_house: Any) -> None:
+    house = await open_call_house()
+    before = house.proxy.client("192.0.2.1", 40001, b"TCP")
+    house.registers(before)
+    routes = house.calls_phone(before)
+    house.loses(before)
+    for _ in range(20):
+        house.within("BYE", BEFORE, routes)
+        await house.settle()
+    assert house.events == [PushEvent.REQUEST]
+    assert house.proxy.counters["push_not_again"] == 19
+
+
 async def test_a_request_to_a_gruu_within_a_call_waits_too(open_call_house: Any) -> None:
     house = await open_call_house()
     before = house.proxy.client("192.0.2.1", 40001, b"TCP")
@@ -211,6 +224,18 @@ async def test_a_request_to_a_gruu_within_a_call_waits_too(open_call_house: Any)
     house.registers(after, (("Supported", "gruu"),))
     after.answers(200)
     assert (house.caller.last_response.cseq.method, house.caller.last_response.status) == ("BYE", 200)
+
+
+async def test_news_about_a_subscription_do_not_wait(open_call_house: Any) -> None:
+    house = await open_call_house()
+    before = house.proxy.client("192.0.2.1", 40001, b"TCP")
+    house.registers(before)
+    routes = house.calls_phone(before)
+    house.loses(before)
+    house.within("NOTIFY", BEFORE, routes)
+    await house.settle()
+    assert house.caller.last_response.cseq.method == "NOTIFY"
+    assert house.events == []
 
 
 async def test_another_device_of_the_same_person_does_not_get_the_request(open_call_house: Any) -> None:

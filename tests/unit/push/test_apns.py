@@ -153,6 +153,14 @@ class TestWithSigningKey:
             assert (await apple.send(push(target=target))).outcome is Outcome.REFUSED
         assert len(apple._clients) == 2
 
+    async def test_invented_teams_do_not_keep_real_ones_out(
+        self, apple: Apple, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(apns_module, "_MOST_CLIENTS", 2)
+        for number in range(4):
+            await apple.send(push(target=PushTarget("apns", "org.app", f"TEAM{number}", "a1" * 32)))
+        assert (await apple.send(push())).outcome is Outcome.SENT
+
 
 async def test_certificates_are_chosen_by_app_service_and_stage(tmp_path: Path, apns: FakeApns, authority: Any) -> None:
     from flexipy.push.http import tls_context

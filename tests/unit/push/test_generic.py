@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import pytest_asyncio
 
+from flexipy.push import http as http_module
 from flexipy.push.generic import Generic
 from flexipy.push.http import MOST_BODY, HttpClient, tls_context
+from flexipy.push.http_proxy import HttpProxy
 from flexipy.push.parameters import PushTarget
 from flexipy.push.provider import ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest
@@ -99,6 +103,14 @@ def test_what_strangers_write_stays_within_its_field(bad: str) -> None:
     assert url.isprintable()
 
 
+@pytest.mark.parametrize("bad", ["..", ".", "../x", "a/../b", "..\\x"])
+def test_no_field_leads_to_another_path_of_the_service(bad: str) -> None:
+    generic = Generic("https://h.example/push/$from-name/end", "GET", HttpClient(tls_context()))
+    decoded = unquote(urlsplit(generic.url(push(from_name=bad))).path).replace("\\", "/")
+    assert not {".", ".."} & set(decoded.split("/"))
+    assert generic.url(push(from_name="Dr. No")) == "https://h.example/push/Dr.%20No/end"
+
+
 @pytest.mark.parametrize(
     ("template", "complaint"),
     [
@@ -174,6 +186,65 @@ async def test_an_answer_that_cannot_be_read_is_none(
     service.answer = lambda _: answer
     result = await Generic(f"{service.url}/", "GET", http).send(push())
     assert result.outcome is Outcome.LATER
+
+
+async def raw_service(answer: bytes) -> asyncio.Server:
+    """Says the same to everybody, again and again, as long as anybody listens."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head, _, endless = answer.partition(b"|")
+        writer.write(head)
+        with contextlib.suppress(ConnectionError):
+            while endless:
+                writer.write(endless)
+                await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n|x-a: b\r\n",
+        b"HTTP/1.1 200 OK\r\nx: |aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n|400\r\n" + b"x" * 0x400 + b"\r\n",
+        b"|HTTP/1.1 100 Continue\r\n\r\n",
+        b"|garbage",
+    ],
+)
+async def test_an_answer_without_end_is_given_up(
+    http: HttpClient, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "TIMEOUT", 0.3)
+    async with await raw_service(answer) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert (await Generic(url, "GET", http).send(push())).outcome is Outcome.LATER
+
+
+async def test_a_body_without_end_is_read_so_far_and_no_further(http: HttpClient) -> None:
+    async with await raw_service(b"HTTP/1.1 200 OK\r\n\r\n|xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx") as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert len((await http.request("GET", url, {})).body) <= MOST_BODY
+
+
+async def test_connections_to_invented_hosts_do_not_pile_up(
+    service: HttpsService, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "_MOST_ORIGINS", 1)
+    async with HttpsService(Path(service.certificate).parent, service.authority, lambda _: HttpAnswer()) as other:
+        for url in (service.url, other.url, service.url, other.url):
+            await http.request("GET", url, {})
+        assert (service.connections, other.connections) == (2, 2)
+    assert len(http._idle) == 1
+
+
+def test_tokens_and_passwords_do_not_get_into_logs(tmp_path: Path) -> None:
+    target = PushTarget("webpush", "app", "team", "secret1", "secret2", browser_key="secret3", browser_secret="secret4")
+    request = PushRequest(target, PushKind.ALERT, PushEvent.MESSAGE, body="secret5")
+    assert "secret" not in repr(request)
+    assert "secret" not in repr(HttpProxy("h", 1, "me", "secret"))
 
 
 async def test_a_service_with_a_strange_certificate_is_not_told_anything(service: HttpsService) -> None:

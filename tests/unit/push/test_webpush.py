@@ -11,16 +11,15 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flexipy.push.http import HttpClient, tls_context
 from flexipy.push.parameters import PushTarget
 from flexipy.push.provider import ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest
-from flexipy.push.webpush import SERVICES, Vapid, WebPush, decoded, encoded, public_point, seal
+from flexipy.push.webpush import SERVICES, Vapid, WebPush, decoded, encoded, seal
 from tests.harness.certificates import Authority
+from tests.harness.fake_webpush import Browser
 from tests.harness.https_service import HttpAnswer, HttpsService
 
 
@@ -39,29 +38,10 @@ def test_the_example_of_rfc_8291() -> None:
     )
 
 
-class Browser:
-    """A browser's half of a subscription."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.secret = bytes(range(16))
-        self.public = public_point(self.key)
-
-    def target(self, endpoint: str) -> PushTarget:
-        keys = {"browser_key": encoded(self.public), "browser_secret": encoded(self.secret)}
-        return PushTarget("webpush", remote_token=endpoint, **keys)
-
-    def open(self, sealed: bytes) -> dict[str, str]:
-        salt, size, point = sealed[:16], sealed[20], sealed[21:86]
-        assert size == 65
-        shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
-        material = HKDF(SHA256(), 32, self.secret, b"WebPush: info\0" + self.public + point).derive(shared)
-        key = HKDF(SHA256(), 16, salt, b"Content-Encoding: aes128gcm\0").derive(material)
-        nonce = HKDF(SHA256(), 12, salt, b"Content-Encoding: nonce\0").derive(material)
-        content = AESGCM(key).decrypt(nonce, sealed[86:], None)
-        assert content.endswith(b"\x02")
-        found: dict[str, str] = json.loads(content[:-1])
-        return found
+def target_of(browser: Browser, endpoint: str) -> PushTarget:
+    """A browser's subscription as an app's parameters have it."""
+    keys = {"browser_key": encoded(browser.public), "browser_secret": encoded(browser.secret)}
+    return PushTarget("webpush", remote_token=endpoint, **keys)
 
 
 @pytest_asyncio.fixture
@@ -84,7 +64,7 @@ def call(target: PushTarget) -> PushRequest:
 
 async def test_only_the_browser_can_read_the_push(web: WebPush, service: HttpsService) -> None:
     browser = Browser()
-    target = browser.target(f"{service.url}/s/1")
+    target = target_of(browser, f"{service.url}/s/1")
     assert web.refusal(target) == ""
     assert (await web.send(call(target))).outcome is Outcome.SENT
     (asked,) = service.requests.seen
@@ -96,7 +76,7 @@ async def test_only_the_browser_can_read_the_push(web: WebPush, service: HttpsSe
 
 
 async def test_the_server_signs_with_its_key(web: WebPush, service: HttpsService) -> None:
-    await web.send(call(Browser().target(f"{service.url}/s/1")))
+    await web.send(call(target_of(Browser(), f"{service.url}/s/1")))
     scheme, _, rest = service.requests.seen[0].headers["authorization"].partition(" ")
     parts = dict(part.strip().split("=", 1) for part in rest.split(","))
     assert (scheme, parts["k"]) == ("vapid", web.vapid.public)
