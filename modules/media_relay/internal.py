@@ -13,6 +13,7 @@ from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBr
 from flexipy.modules.media_relay.less import LessMedia
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
+    agrees_on_keys,
     concluded_elsewhere,
     description,
     expected_of,
@@ -21,7 +22,7 @@ from flexipy.modules.media_relay.rewriting import (
     redirect_session,
     relayed,
 )
-from flexipy.proxy.api import Fork, ModuleContext, Request, RequestEvent, ResponseEvent, SipError
+from flexipy.proxy.api import Fork, ModuleContext, Request, RequestEvent, Response, ResponseEvent, SipError
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
 from flexipy.sip.sdp import Sdp, is_address
@@ -205,8 +206,8 @@ class InternalRelay:
         if status >= 200:
             self._final(request_event, exchange, status)
 
-    def _answer_through(self, exchange: Exchange, response: Message) -> bool:
-        """Whether a response described media; one that can't be read goes on as it is."""
+    def _answer_through(self, exchange: Exchange, response: Message) -> Sdp | None:
+        """What a response describes; a description that can't be read goes on as it is."""
         try:
             sdp = description(response)
             if sdp is not None:
@@ -214,15 +215,22 @@ class InternalRelay:
         except SipError as error:
             self.context.counters["relay_bad_answers"] += 1
             self.context.logger.warning("%s: answer not relayed: %s", exchange.call.relay.name, error)
-            return False
-        return sdp is not None
+            return None
+        return sdp
 
-    def _progress(self, exchange: Exchange, response: Message, described: bool) -> None:
+    def _progress(self, exchange: Exchange, response: Response, described: Sdp | None) -> None:
         call, branch = exchange.call, exchange.branch
         self._calls.enter_dialog(call, branch, response)
-        if described:
-            branch.described = True
-            call.relay.answered(branch)
+        if described is None:
+            return
+        branch.described = True
+        call.relay.answered(branch)
+        # Callers keep the first fingerprint that they see (liblinphone 5.1 does), and whose keys the caller shall agree
+        # on is settled by the answer only. An answer that is acknowledged by PRACK will not be repeated: it stays.
+        early = response.status < 200 and H.RSEQ not in response.names
+        if early and call.relay.partner is not branch and agrees_on_keys(described):
+            response.set_body(b"")
+            response.remove(H.CONTENT_TYPE)
 
     def _final(self, event: RequestEvent, exchange: Exchange, status: int) -> None:
         call, branch = exchange.call, exchange.branch
