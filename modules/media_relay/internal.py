@@ -30,6 +30,7 @@ from flexipy.transport.flow import Flow
 
 _MARKED: Final = b"yes"
 _CHALLENGED: Final = (401, 407)
+_MAKES_OFFERS: Final = (b"INVITE", b"UPDATE")  # ACK and PRACK answer one, as far as phones go
 
 
 class InternalRelay:
@@ -180,6 +181,8 @@ class InternalRelay:
         sdp = description(request)
         if sdp is not None:
             self._pass_through(exchange, sdp, request, from_caller)
+            if request.method not in _MAKES_OFFERS:
+                exchange.agree()
         if request.method != b"ACK":
             self._calls.expect_response(event, exchange)
 
@@ -198,6 +201,8 @@ class InternalRelay:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
         if status < 300:
+            if status >= 200 or response.body:
+                exchange.agree()
             if exchange.initial:
                 self._sides[exchange.call].answered(response, self._is_own)
             described = self._answer_through(exchange, response)
@@ -212,6 +217,7 @@ class InternalRelay:
             sdp = description(response)
             if sdp is not None:
                 self._pass_through(exchange, sdp, response, not exchange.from_caller)
+                exchange.agree()
         except SipError as error:
             self.context.counters["relay_bad_answers"] += 1
             self.context.logger.warning("%s: answer not relayed: %s", exchange.call.relay.name, error)
@@ -274,8 +280,8 @@ class InternalRelay:
                 near, far = (caller_leg, branch_leg) if from_caller else (branch_leg, caller_leg)
                 if index == place:
                     said = original.media[place]
-                    near.expect(expected_of(said, sender.signalling))
-                    near.thin(self._less.toward(said, self._sides[call].behind_proxy(from_caller)))
+                    thinner = self._less.toward(said, self._sides[call].behind_proxy(from_caller))
+                    exchange.pending.append((near, expected_of(said, sender.signalling), thinner))
                 redirect(media, far, reader.announced)
         except RelayError as error:
             raise SipError("Media Relay Exhausted", 503) from error

@@ -311,6 +311,25 @@ async def test_a_reinvite_from_the_callee_moves_its_media(proxy: FakeProxy, medi
     assert await media[2].hears() == RTP
 
 
+@pytest.mark.parametrize("status", [488, 491, 200])
+async def test_an_offer_within_the_call_moves_media_once_it_is_answered(
+    proxy: FakeProxy, media: list[Media], status: int
+) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    first = invite(media[0].port)
+    alice.sends(first)
+    answer(bob, 200, media[1].port)
+    alice.sends(in_dialog("ACK", first, cseq=1))
+    toward_bob = offered(bob, 0).media[0].port
+    alice.sends(in_dialog("INVITE", first, description(media[2].port)))
+    media[1].says(toward_bob, RTP + b"meanwhile")
+    assert await media[0].hears() == RTP + b"meanwhile"
+    answer(bob, status, media[1].port if status == 200 else 0)
+    media[1].says(toward_bob, RTP + b"after")
+    assert await media[2 if status == 200 else 0].hears() == RTP + b"after"
+
+
 async def test_held_and_refused_streams_pass(proxy: FakeProxy, media: list[Media]) -> None:
     (bob,) = registered(proxy, "bob", 4001)
     alice = proxy.client(PROXY, 4000)
