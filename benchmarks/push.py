@@ -1,11 +1,15 @@
 """What pushes cost the signalling: delay of registrations while messages for sleeping phones come in.
 
-    python benchmarks/push.py [--messages 10000] [--rate 1000]
+    python benchmarks/push.py [--messages 10000] [--rate 1000] [--pin] [RUN ...]
 
 A server of its own on loopback gets messages for one phone with push parameters; beside them a registration is sent
 every ten milliseconds, and the time until its 200 is measured. Four runs: without the messages' pushes, with a push
 service that takes them at once, with one that never answers, and with one that cannot be reached. The last two leave
-every push in the queue, which holds as many as there are messages. Memory is the server's resident size at the end.
+every push in the queue, which holds as many as there are messages. Processor time is that of the server's process
+alone, memory the resident sizes of the server and of the process that sends pushes, at the end.
+
+With --pin the server, and the process that sends, have one processor for themselves; the push service and the load are
+on the other, so that what they cost is not taken for the server's.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -25,6 +30,9 @@ from tests.harness.server import DOMAIN, Server, python_path
 
 _HOME: Final = "127.0.0.1"
 _PUSH: Final = f"pn-provider=apns;pn-param=TEAM123456.org.house;pn-prid={'b2' * 32}"
+_RUNS: Final = ("no-pushes", "taken", "silent", "unreachable")
+_SERVERS_CORE: Final = 0
+_OTHERS_CORE: Final = 1
 _PROBES: Final = 0.01  # seconds between two registrations
 
 
@@ -77,7 +85,7 @@ class Client(asyncio.DatagramProtocol):
         self.sent_at[call_id] = time.perf_counter()
 
 
-async def run(name: str, messages: int, rate: int) -> None:
+async def run(name: str, messages: int, rate: int, pinned: bool) -> None:
     """One run."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -89,12 +97,17 @@ async def run(name: str, messages: int, rate: int) -> None:
         settings = {line[1]: line[2] for line in lines}
         if name == "unreachable":
             settings["apns-server"] = f"{_HOME}:9"
-        settings |= {"enabled": "false" if name == "no pushes" else "true", "max-queue-size": str(messages)}
+        settings |= {"enabled": "false" if name == "no-pushes" else "true", "max-queue-size": str(messages)}
         off = {"enabled": "false"}
         changes = {"module::Authentication": off, "module::DoSProtection": off, "module::PushNotification": settings}
         server = Server(place / "house", changes, [("udp", _HOME)]).launch()
         try:
             await asyncio.to_thread(server.wait_ready)
+            if pinned:
+                assert server.program is not None
+                for process in (server.program.process.pid, *_children(server.program.process.pid)):
+                    _pin(process, _SERVERS_CORE)
+                _pin(apns.process.pid, _OTHERS_CORE)
             await asyncio.to_thread(server.cli, "CONFIG_SET global/log-level error")
             await _measure(name, server, messages, rate)
         finally:
@@ -109,6 +122,9 @@ async def _measure(name: str, server: Server, messages: int, rate: int) -> None:
     client.register("bob", f";{_PUSH}")
     await asyncio.sleep(6)  # until the phone no longer counts as just awake
     client.delays.clear()
+    assert server.program is not None
+    process = server.program.process.pid
+    used = _processor_time(process)
     begun = loop.time()
     sent = 0
     next_probe = begun
@@ -122,26 +138,49 @@ async def _measure(name: str, server: Server, messages: int, rate: int) -> None:
             next_probe = now + _PROBES
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.5)
-    assert server.program is not None
-    status = Path(f"/proc/{server.program.process.pid}/status").read_text()
+    used = (_processor_time(process) - used) / messages
+    memory = " + ".join(f"{_resident(each):.0f}" for each in (process, *_children(process)))
     counters = json.loads(await asyncio.to_thread(server.cli, "COUNTERS"))
     taken = counters.get("push_apple_sent", 0)
-    resident = int(status.partition("VmRSS:")[2].split()[0]) / 1024
     cuts = quantiles(client.delays, n=100)
     print(
         f"{name:12} p50 {median(client.delays) * 1000:5.2f} ms  p99 {cuts[98] * 1000:6.2f} ms  "
-        f"{client.answered:6} messages delivered  {taken:6} pushes taken  {resident:4.0f} MiB",
+        f"{used * 1e6:5.0f} us/message  {client.answered:6} delivered  {taken:6} pushes taken  {memory} MiB",
         flush=True,
     )
+
+
+def _processor_time(process: int) -> float:
+    """Seconds, of the process alone."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident(process: int) -> float:
+    """MiB."""
+    return int(Path(f"/proc/{process}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def _children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 async def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--rate", type=int, default=1000, help="messages per second")
+    parser.add_argument("--pin", action="store_true", help="the server on one core, everything else on another")
+    parser.add_argument("runs", nargs="*", default=_RUNS, help=f"some of: {', '.join(_RUNS)}")
     options = parser.parse_args()
-    for name in ("no pushes", "taken", "silent", "unreachable"):
-        await run(name, options.messages, options.rate)
+    if options.pin:
+        _pin(os.getpid(), _OTHERS_CORE)
+    for name in options.runs:
+        await run(name, options.messages, options.rate, options.pin)
+
+
+def _pin(process: int, core: int) -> None:
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 if __name__ == "__main__":

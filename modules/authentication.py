@@ -37,9 +37,14 @@ from flexipy.sip.digest import (
     verify,
 )
 from flexipy.sip.errors import HeaderError, UriError
-from flexipy.sip.params import decode
+from flexipy.sip.params import decode, encode
+from flexipy.workers.share import Share, Tell
 
 _REALMS_REMEMBERED: Final = 256
+# What workers tell each other.
+_USED: Final = "used"
+_RIGHT: Final = "right"
+_WRONG: Final = "wrong"
 _NONCE_PLACE: Final = "nonce-goes-here"
 _WITHIN_CALLS: Final = frozenset((b"INVITE", b"UPDATE", b"INFO", b"PRACK"))
 _UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
@@ -152,6 +157,7 @@ class Authentication(Module):
             raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
         self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
         self._dialogs = KnownDialogs()
+        self._tell: Tell | None = None
         self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
     def _pattern(self, parameter: str) -> re.Pattern[str] | None:
@@ -178,8 +184,23 @@ class Authentication(Module):
     async def start(self) -> None:
         """Read the accounts."""
         self._look_at_file()
+        share = self.context.optional(Share)
+        if share is not None:
+            self._tell = share.subject(b"a", self._elsewhere)
         await self.context.keep_resolved(self._trusted)
         self.context.every(1.0, self._look_at_file)
+
+    def _elsewhere(self, what: bytes) -> None:
+        """Another worker accepted an answer or refused a password: neither may be tried again here."""
+        kind, first, rest = decode(what).split(" ", 2)
+        now = time.time()
+        if kind == _USED:
+            self._nonces.use(rest, int(first), now)
+        elif self._throttle is not None:
+            if kind == _WRONG:
+                self._throttle.failed(first, rest, now)
+            else:
+                self._throttle.succeeded(first, rest)
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
@@ -270,11 +291,16 @@ class Authentication(Module):
         if known is None or not verify(credentials, known, decode(event.request.method)):
             self._wrong(event, realm, account, credentials, sender, now)
             return
-        freshness = self._nonces.use(credentials.nonce, _uses(credentials), now)
+        uses = _uses(credentials)
+        freshness = self._nonces.use(credentials.nonce, uses, now)
         if freshness is not Freshness.FRESH:
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
+        if self._tell is not None:
+            self._tell(encode(f"{_USED} {uses} {credentials.nonce}"))
         if throttle is not None:
+            if self._tell is not None and not throttle.quiet:
+                self._tell(encode(f"{_RIGHT} {event.flow.remote[0]} {sender}"))
             throttle.succeeded(event.flow.remote[0], sender)
         # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
         event.request.remove_at(index)
@@ -321,6 +347,8 @@ class Authentication(Module):
         self.context.counters["wrong_passwords"] += 1
         if self._throttle is not None:
             self._throttle.failed(event.flow.remote[0], sender, now)
+            if self._tell is not None:
+                self._tell(encode(f"{_WRONG} {event.flow.remote[0]} {sender}"))
         self.context.logger.info("wrong password for %r from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)

@@ -16,6 +16,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import unfold
+from flexipy.sip.octets import SEMICOLON
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
@@ -198,7 +199,7 @@ class Forward(Module):
     def _remove_params(self, event: RequestEvent) -> None:
         request = event.request
         raw = request.uri_raw
-        if b";" in raw and self._mentions(raw) and scheme_of(raw) in ("sip", "sips"):
+        if SEMICOLON in raw and self._mentions(raw) and scheme_of(raw) in ("sip", "sips"):
             request.uri_raw = request.uri.without_params(self._unwanted).raw
         if H.CONTACT not in request.names:
             return
@@ -214,7 +215,7 @@ class Forward(Module):
 
     def _mentions(self, raw: bytes) -> bool:
         for marker in self._markers:  # noqa: SIM110 - for every request: a generator costs more than the look
-            if marker in raw:
+            if raw.find(marker) >= 0:
                 return True
         return False
 

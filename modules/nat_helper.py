@@ -109,7 +109,7 @@ class NatHelper(Module):
         contact = event.request.get(H.CONTACT) or b""
         if event.request.count(H.VIA) > 1:
             return False
-        if b";ob" in contact or b"reg-id=" in contact:
+        if contact.find(b";ob") >= 0 or contact.find(b"reg-id=") >= 0:
             return True
         return self._force_token is not None and self._force_token(event)
 

@@ -27,19 +27,21 @@ from flexipy.proxy.api import (
     string,
     string_list,
 )
-from flexipy.registrar.binding import Binding
+from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.domains import ManagedDomains
 from flexipy.registrar.journal import Journal, JournalError
 from flexipy.registrar.registrar import Registrar
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
 from flexipy.registrar.secret_file import load_secret
 from flexipy.registrar.static_records import parse
+from flexipy.registrar.store import Store
 from flexipy.registrar.stores.memory import MemoryStore
 from flexipy.sip import names as H
 from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
+from flexipy.workers.replication import ReplicatedStore, Replication
 
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
@@ -135,7 +137,7 @@ class RegistrarModule(Module):
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
-        self._store = MemoryStore()
+        self._store: Store = MemoryStore()
         self.registrar = Registrar(self._store, RegistrarOptions())
 
     def _file(self, parameter: str) -> Path | None:
@@ -169,21 +171,28 @@ class RegistrarModule(Module):
 
     def provide(self) -> None:
         """Open the store and offer the registrar to other modules."""
-        self._store = self._open_store()
-        self.registrar = Registrar(self._store, self._options())
+        replication = self.context.optional(Replication)
+        if replication is None:
+            self._store = MemoryStore(*self._open_journal())
+            self.registrar = Registrar(self._store, self._options())
+        else:
+            shared = ReplicatedStore(replication, *(self._open_journal() if replication.writes_journal else ()))
+            self._store = shared
+            self.registrar = Registrar(shared, self._options())
+            replication.connect(shared, self.registrar.replicated)
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
 
-    def _open_store(self) -> MemoryStore:
-        """The store with what the last process left; without the journal a home still has its server."""
+    def _open_journal(self) -> tuple[Journal | None, dict[str, Record]]:
+        """The journal and what the last process left in it; without it a home still has its server."""
         try:
             journal = Journal(self.context.state_file("registrations.journal"))
             records = journal.open(time.time())
         except (OSError, JournalError) as error:
             self.context.logger.warning("registrations will not survive a restart: %s", error)
-            return MemoryStore()
+            return None, {}
         self._journal = journal
-        return MemoryStore(journal, records)
+        return journal, records
 
     async def start(self) -> None:
         """Read the static records and start the clocks."""
@@ -252,6 +261,8 @@ class RegistrarModule(Module):
             return None
         registration = self._registration(event)
         try:
+            for condition in self.registrar.conditions:
+                condition(request)
             bindings = self.registrar.register(registration, time.time())
         except RegistrationError as error:
             self._refuse(event, error)
@@ -287,8 +298,9 @@ class RegistrarModule(Module):
             return False
         supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
         base = b"sip:" + aor.encode()
-        values = self.registrar.answer_values(base, call_id, b"gruu" in supported, bindings, now, source)
-        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and b"path" in supported else ()
+        gruu = supported.find(b"gruu") >= 0
+        values = self.registrar.answer_values(base, call_id, gruu, bindings, now, source)
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and supported.find(b"path") >= 0 else ()
         self._answer(event, values, paths, bindings)
         return True
 
@@ -321,9 +333,9 @@ class RegistrarModule(Module):
             request.call_id,
             int(cseq) if cseq.isdigit() else request.cseq.number,
             tuple(request.get_all(H.PATH)) if H.PATH in names else (),
-            b"gruu" in supported,
-            b"outbound" in supported,
-            b"path" in supported,
+            supported.find(b"gruu") >= 0,
+            supported.find(b"outbound") >= 0,
+            supported.find(b"path") >= 0,
             value(H.USER_AGENT, b"").partition(b":")[2].strip(),
             value(H.ACCEPT, b"").partition(b":")[2].strip(),
             event.incoming_token,
@@ -352,7 +364,7 @@ class RegistrarModule(Module):
                 response.append(H.REQUIRE, b"Require: outbound")
                 break
         for edit in self.registrar.answer_edits:
-            edit(event.request, response)
+            edit(event.request, response, bindings)
         event.send_response(response)
 
     def _refuse(self, event: RequestEvent, error: RegistrationError) -> None:

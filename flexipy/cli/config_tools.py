@@ -14,7 +14,7 @@ from flexipy.config.rewrite import rewrite
 from flexipy.config.schema import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from flexipy.config.config import Config
@@ -96,20 +96,35 @@ def rewrite_config(path: Path, schema: Schema) -> int:
     return OK
 
 
-def check(path: Path | None, schema: Schema, overrides: Sequence[str] = ()) -> int:
-    """Print all problems of a configuration and a summary (--check).
+def check(
+    path: Path | None,
+    schema: Schema,
+    overrides: Sequence[str] = (),
+    look_further: Callable[[Config], Sequence[str]] | None = None,
+) -> int:
+    """Print all problems of a configuration, and a summary (--check).
 
     Stricter than a start in one thing: the section of an unknown module is an error, since it may be a slip of the
     pen.
 
+    Args:
+        path: the file, None for the defaults.
+        schema: what may stand in it.
+        overrides: what `--set` gives.
+        look_further: finds what is wrong in a configuration that is free of errors by itself, a line each.
+
     Returns:
         0, or 1 when there are errors.
     """
-    _, problems = read(path, schema, overrides, unknown_module=Severity.ERROR)
+    config, problems = read(path, schema, overrides, unknown_module=Severity.ERROR)
     for problem in problems:
         print(problem)
     errors = sum(problem.is_error for problem in problems)
     warnings = len(problems) - errors
+    if not errors and look_further is not None:
+        for line in look_further(config):
+            print(line)
+            errors += 1
     name = path if path is not None else "defaults"
     counted = ", ".join(_count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
     if errors:

@@ -91,7 +91,9 @@ def _inspect(options: argparse.Namespace, path: Path | None) -> int | None:
 
     schema = full_schema()
     if options.check:
-        return config_tools.check(path, schema, options.set)
+        from flexipy.servers.dry_run import problems_of
+
+        return config_tools.check(path, schema, options.set, problems_of)
     if options.list_modules:
         return config_tools.list_modules(schema)
     if options.list_sections:

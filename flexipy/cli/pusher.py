@@ -17,6 +17,7 @@ from flexipy.config.config import Config
 from flexipy.config.reader import read
 from flexipy.push.parameters import Params
 from flexipy.push.request import PushKind
+from flexipy.push.settings import settings_of
 from flexipy.push.setup import make_service
 from flexipy.push.trial import Trial, try_push
 from flexipy.sip.errors import SipError
@@ -79,8 +80,8 @@ async def _send(config: Config, params: Params, kind: PushKind | None) -> Trial:
         directory.mkdir(parents=True, exist_ok=True)
         return directory / name
 
-    values = config.section("module::PushNotification")
-    service = make_service(values, file, state_file, asyncio.ensure_future, defaultdict(int))
+    settings = settings_of(config.section("module::PushNotification"), file, state_file)
+    service = make_service(settings, asyncio.ensure_future, defaultdict(int))
     for note in service.notes:
         print(f"flexipy pusher: {note}", file=sys.stderr)
     try:

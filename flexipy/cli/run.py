@@ -9,7 +9,9 @@ import logging.handlers
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flexipy import __version__
 from flexipy.config.config import Config
@@ -17,8 +19,14 @@ from flexipy.config.reader import read
 from flexipy.servers.discovery import full_schema
 from flexipy.servers.log_level import set_log_level
 from flexipy.servers.proxy import ProxyServer, StartError
+from flexipy.transport.specs import TransportSpec
+
+if TYPE_CHECKING:
+    from flexipy.workers.worker import Worker
 
 logger = logging.getLogger("flexipy")
+
+ServerOptions = tuple[dict[str, list[str]], Sequence[str | TransportSpec], str]
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -38,19 +46,34 @@ def run(options: argparse.Namespace, path: Path | None) -> int:
         return 1
     try:
         hosts = _hosts(options.hosts)
-        server_options = (hosts, (options.transports or "").split(), __version__)
+        server_options: ServerOptions = (hosts, (options.transports or "").split(), __version__)
     except ValueError as error:
         print(f"flexipy: {error}", file=sys.stderr)
         return 1
     if options.daemon:
         _detach()
     _log_to(config, options)
+    workers = config.section("global").integer("workers")
+    if workers > 1:
+        from flexipy.cli.workers import run_workers
+
+        return run_workers(workers, config, server_options, options)
+    return in_loop(serve(config, server_options, options.pidfile, _reports(options)))
+
+
+def in_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Run a server in the fastest event loop there is; returns the exit status."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_serve(config, server_options, options))
+        return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, server_options, options))
+        return runner.run(work)
+
+
+def _reports(options: argparse.Namespace) -> bool:
+    """Whether what keeps the server from starting must also go to the log: nobody reads the standard error."""
+    return bool(options.daemon or options.syslog)
 
 
 def _hosts(texts: list[str]) -> dict[str, list[str]]:
@@ -100,10 +123,24 @@ def _detach() -> None:
         os.dup2(null, descriptor)
 
 
-async def _serve(
-    config: Config, server_options: tuple[dict[str, list[str]], list[str], str], options: argparse.Namespace
+async def serve(
+    config: Config,
+    server_options: ServerOptions,
+    pidfile: str | None,
+    report: bool,
+    worker: Worker | None = None,
+    on_ready: Callable[[asyncio.Event], None] | None = None,
 ) -> int:
-    pidfile: str | None = options.pidfile
+    """Run a server until it is told to leave; returns the exit status.
+
+    Args:
+        config: the configuration.
+        server_options: see `ProxyServer`.
+        pidfile: where to write the process id.
+        report: log what keeps it from starting.
+        worker: what joins it to other processes.
+        on_ready: called in place of a line in the log, with what makes it leave.
+    """
     loop = asyncio.get_running_loop()
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,29 +148,42 @@ async def _serve(
     early = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, early.set)
     try:
-        server = ProxyServer(config, *server_options)
+        server = ProxyServer(config, *server_options, worker)
         await server.start()
     except StartError as error:
-        for line in str(error).splitlines():
-            print(f"flexipy: {line}", file=sys.stderr)
-            if options.daemon or options.syslog:  # nobody reads the standard error then
-                logger.error("%s", line)
+        report_failure(error, report)
         return 1
     loop.add_signal_handler(signal.SIGHUP, _reload, server)
     if pidfile:
-        try:
-            Path(pidfile).write_text(f"{os.getpid()}\n")
-        except OSError as error:
-            logger.error("cannot write the pid file: %s", error)
+        write_pid(pidfile)
     if early.is_set():
         _reload(server)
-    logger.info("ready")
+    if on_ready is None:
+        logger.info("ready")
+    else:
+        on_ready(leaving)
     await leaving.wait()
     logger.info("leaving")
     await server.stop()
     if pidfile:
         Path(pidfile).unlink(missing_ok=True)
     return 0
+
+
+def report_failure(error: StartError, log: bool) -> None:
+    """Say why the server does not start."""
+    for line in str(error).splitlines():
+        print(f"flexipy: {line}", file=sys.stderr)
+        if log:
+            logger.error("%s", line)
+
+
+def write_pid(pidfile: str) -> None:
+    """Leave this process's number where service managers look for it."""
+    try:
+        Path(pidfile).write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        logger.error("cannot write the pid file: %s", error)
 
 
 def _reload(server: ProxyServer) -> None:

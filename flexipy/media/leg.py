@@ -15,6 +15,10 @@ from flexipy.media.terms import Address, Expected, Route
 from flexipy.media.thinning import Thinner
 
 _KEY_FRAME_INTERVAL = 1.0
+_KEY_FRAMES_AGAIN = (1.0, 3.0)
+"""Seconds after which a receiver that is new gets another chance to begin: a ringing screen may take its time to start
+its decoder, and cannot ask for anything itself.
+"""
 """Seconds between two requests for a key frame: each costs the sender a large burst."""
 _CNAME = b"flexipy"
 
@@ -34,6 +38,7 @@ class Leg:
     """
 
     __slots__ = (
+        "_again",
         "_asked",
         "_changed",
         "_clock",
@@ -74,6 +79,7 @@ class Leg:
         self._clock = clock
         self._ssrc = secrets.token_bytes(4)
         self._asked: float | None = None
+        self._again: list[float] = []
         self._key_frame_wanted = False
         self._thinner: Thinner | None = None
         self._thin_send: Callable[[bytes, Address], None] = self._send_thinned  # one object: routes are compared
@@ -153,7 +159,9 @@ class Leg:
         self.rtp.rtcp_routes = self.rtcp.rtcp_routes = tuple(rtcp_routes)
         self.rtcp.routes = tuple(beside)
         if joined:
-            self.request_key_frame(self._clock())
+            now = self._clock()
+            self._again = [now + later for later in _KEY_FRAMES_AGAIN]
+            self.request_key_frame(now)
 
     def shake_hands_with(self, other: Leg | None) -> None:
         """Set who gets the DTLS and ZRTP of this side (RFC 5764 section 5.1.2); None: it is held back."""
@@ -176,8 +184,13 @@ class Leg:
             channel.send(rtp.picture_loss(self._ssrc, self.source.ssrc, _CNAME), route[1])
 
     def tick(self, now: float) -> None:
-        """Send the request for a key frame that had to wait."""
-        if self._key_frame_wanted and not self.closed:
+        """Send the requests for key frames that had to wait."""
+        if self.closed:
+            return
+        due = bool(self._again) and self._again[0] <= now
+        if due:
+            del self._again[0]
+        if due or self._key_frame_wanted:
             self.request_key_frame(now)
 
     def _rtp_moved(self) -> None:

@@ -14,10 +14,12 @@ from flexipy.proxy.egress import Egress
 from flexipy.proxy.events import RequestEvent
 from flexipy.proxy.fork.branch import Branch
 from flexipy.proxy.fork.context import RINGING, TIMER_C, Relay
+from flexipy.proxy.overload import is_refused, refusal
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
+from flexipy.sip.octets import COMMA
 from flexipy.sip.params import encode
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
@@ -25,6 +27,7 @@ from flexipy.sip.transaction.layer import server_key
 from flexipy.sip.uri import SipUri
 from flexipy.sip.validation import check_request, check_response
 from flexipy.transport.flow import Flow
+from flexipy.transport.load import LoadMeter
 
 if TYPE_CHECKING:
     from flexipy.transport.resolver import Resolver
@@ -45,6 +48,8 @@ class AgentOptions:
     transaction_timeout: float = 32.0  # seconds
     udp_mtu: int = 1460  # bytes
     server_header: bytes = b""
+    max_processing_delay: float = 0.0  # seconds, 0 for any
+    overload_retry_after: float = 5.0  # seconds
 
 
 class Agent:
@@ -60,6 +65,7 @@ class Agent:
         counters: numbers for operators, by name.
         services: what modules offer each other, by type.
         pipeline: the modules; set by `install`.
+        load: whether more comes than can be dealt with.
         no_flow: stands for the source of requests that came by none; closed.
     """
 
@@ -78,6 +84,9 @@ class Agent:
             self.timers, Durations(timeout=options.transaction_timeout, d=options.transaction_timeout)
         )
         self.pipeline = Pipeline(self, ())
+        self.load = LoadMeter(options.max_processing_delay)
+        self._loop_lag = self.load.queue()
+        self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
         self.no_flow = Flow(b"UDP", None)
@@ -105,10 +114,19 @@ class Agent:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One message's bytes from a flow. Never raises on what they hold."""
+        if self.admits(flow, now):
+            self.take(data, flow, now)
+
+    def admits(self, flow: Flow, now: float) -> bool:
+        """Whether what came on a flow is to be looked at."""
         for admit in self._admissions:
             if not admit(flow, now):
                 self.counters["refused_by_limits"] += 1
-                return
+                return False
+        return True
+
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
+        """Deal with one message's bytes from a flow that was admitted, perhaps by another worker."""
         try:
             message = parse(data)
         except VersionError as other:
@@ -131,7 +149,7 @@ class Agent:
         index = names.index(H.VIA)
         method = request.method
         try:
-            if b"," in request.lines[index]:
+            if COMMA in request.lines[index]:
                 routing.split_top_via(request)
             via = request.lines[index].partition(b":")[2].strip()
             sent_by = routing.sent_by_of(via)
@@ -154,6 +172,10 @@ class Agent:
         event = RequestEvent(self, request, flow, key, now)
         if reply_port is not None:
             event.reply_port = reply_port
+        if self.load.level and is_refused(request, self.load.level):
+            self.counters["refused_by_overload"] += 1
+            event.send_stateless(refusal(event.response(503), self.options.overload_retry_after))
+            return
         try:
             check_request(request)
             if method == b"CANCEL":
@@ -173,7 +195,7 @@ class Agent:
     def _acknowledges_us(self, request: Request) -> bool:
         """Whether an ACK is for an answer that we gave without a transaction: it carries the tag we made."""
         to = request.lines[request.names.index(H.TO)]
-        return b";tag=fx" in to and b";tag=" + self.to_tag(request) in to
+        return to.find(b";tag=fx") >= 0 and to.find(b";tag=" + self.to_tag(request)) >= 0
 
     def _reject_version(self, request: Request, flow: Flow, now: float) -> None:
         if H.VIA in request.names and request.method != b"ACK":
@@ -205,7 +227,7 @@ class Agent:
             self.counters["unreadable_messages"] += 1
             return
         via = response.lines[response.names.index(H.VIA)].partition(b":")[2]
-        if b"," in via:
+        if COMMA in via:
             via = via.partition(b",")[0]
         transaction = self.layer.match_response(response, via)
         if transaction is None:
@@ -218,7 +240,7 @@ class Agent:
     def _take_own_routes(self, event: RequestEvent) -> None:
         """Take off the Routes that name us, and undo a strict router's swap (RFC 3261 section 16.4)."""
         request = event.request
-        if self.is_own(request.uri_raw)[0] and b";lr" in request.uri_raw:
+        if self.is_own(request.uri_raw)[0] and request.uri_raw.find(b";lr") >= 0:
             last = request.get_all(H.ROUTE)[-1]
             routes = request.get_all(H.ROUTE)[:-1]
             request.uri_raw = last.partition(b"<")[2].partition(b">")[0] or last
@@ -372,18 +394,23 @@ class Agent:
     # --- time and background work ------------------------------------------------------------------------
 
     def _start_ticking(self) -> None:
+        self._tick_due = self.clock() + TICK
         asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         if self._stopping:
             return
+        now = self.clock()
+        self._loop_lag.late(now - self._tick_due)
         try:
-            self.timers.fire(self.clock())
+            self.timers.fire(now)
         except Exception:
             self.counters["timer_failures"] += 1
             logger.exception("a timer failed")
         if not self.timers.idle:
-            asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._start_ticking()
+        else:
+            self._loop_lag.late(0.0)
 
     def spawn(
         self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None

@@ -14,6 +14,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import NameAddr, Via
 from flexipy.sip.message import Message, Request
+from flexipy.sip.octets import COMMA, QUOTE
 from flexipy.sip.params import find_param
 from flexipy.sip.uri import SipUri
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from flexipy.transport.flow import Flow
 
 INSTANCE: Final = b"fx" + secrets.token_hex(4).encode()
-_BRANCH_PREFIX: Final = b"z9hG4bK" + INSTANCE
+BRANCH_PREFIX: Final = b"z9hG4bK" + INSTANCE
 _DIALOG_FORMING: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 
 
@@ -29,7 +30,7 @@ def split_top_via(message: Message) -> None:
     """Give the topmost of several Via values on one line a line of its own."""
     index = message.names.index(H.VIA)
     line = message.lines[index]
-    if b"," in line:
+    if COMMA in line:
         first = message.pop_first_value(H.VIA)
         if first is not None:
             message.insert(index, H.VIA, b"Via: " + first)
@@ -51,7 +52,7 @@ def stamp_via(request: Request, index: int, value: bytes, flow: Flow) -> int | N
     Raises:
         HeaderError: no Via can be read there.
     """
-    if b";received=" in value:  # what the client says of itself counts for nothing
+    if value.find(b";received=") >= 0:  # what the client says of itself counts for nothing
         value = b";".join(piece for piece in value.split(b";") if not _is_param(piece, (b"received",)))
         request.lines[index] = b"Via: " + value
     if value.endswith(b";rport"):
@@ -102,7 +103,7 @@ def first_route(request: Request) -> bytes | None:
     line = request.lines[names.index(H.ROUTE)]
     start = line.find(b"<")
     end = line.find(b">", start)
-    if start < 0 or end < 0 or b'"' in line:
+    if start < 0 or end < 0 or QUOTE in line:
         return NameAddr.parse(request.get_all(H.ROUTE)[0]).uri_raw
     return line[start + 1 : end]
 
@@ -143,9 +144,18 @@ def loop_mark(received_uri: bytes, request: Request) -> bytes:
     return b"%08x" % (hash((received_uri, route)) & 0xFFFFFFFF)
 
 
+_own_prefix = BRANCH_PREFIX
+
+
+def number_branches(worker: int) -> None:
+    """Put the number of this worker, two hexadecimal digits, in each branch from now on: answers then find it."""
+    global _own_prefix  # noqa: PLW0603 - one process is one worker
+    _own_prefix = BRANCH_PREFIX + b"%02x" % worker
+
+
 def new_branch(mark: bytes) -> bytes:
-    """A branch parameter of our own: magic cookie, this process, 64 random bits, the loop mark."""
-    return b"%b%b.%b" % (_BRANCH_PREFIX, _unforeseeable(), mark)
+    """A branch parameter of our own: magic cookie, this server, 64 random bits, the loop mark."""
+    return b"%b%b.%b" % (_own_prefix, _unforeseeable(), mark)
 
 
 def _random_words() -> Iterator[bytes]:
@@ -162,13 +172,13 @@ _unforeseeable: Final = _random_words().__next__
 def passed_here_before(request: Request, mark: bytes) -> bool:
     """Whether the request came through this process with the same routing already (RFC 5393 section 4.2.1)."""
     names = request.names
-    if names.count(H.VIA) == 1 and INSTANCE not in request.lines[names.index(H.VIA)]:
+    if names.count(H.VIA) == 1 and request.lines[names.index(H.VIA)].find(INSTANCE) < 0:
         return False
     for name, line in zip(names, request.lines, strict=True):
-        if name == H.VIA and INSTANCE in line:
+        if name == H.VIA and line.find(INSTANCE) >= 0:
             for value in line.partition(b":")[2].split(b","):
                 branch = find_param(value, b"branch")
-                if branch is not None and branch.startswith(_BRANCH_PREFIX) and branch.endswith(mark):
+                if branch is not None and branch.startswith(BRANCH_PREFIX) and branch.endswith(mark):
                     return True
     return False
 

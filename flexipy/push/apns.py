@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext, SSLError
 from typing import TYPE_CHECKING, Any, Final
 
-from flexipy.push.apns_keys import AppleKeys, load_keys
-from flexipy.push.http import TIMEOUT
+from flexipy.push.apns_keys import AppleKeys, Certificate
+from flexipy.push.http import TIMEOUT, said
+from flexipy.push.http_proxy import HttpProxy
 from flexipy.push.parameters import APPLE, APPLE_SANDBOX, PushTarget
 from flexipy.push.provider import MISSING_EXTRA, ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult, clipped
@@ -100,14 +103,16 @@ class Apple:
     """Apple's production and sandbox services.
 
     Args:
-        directory: with the keys.
+        keys: what is in the directory.
+        directory: with the keys, for people.
         server: production service, `host` or `host:port`.
         sandbox: service for apps under development.
         context: makes what trusts the services' certificates, anew for each key.
         badge: put a number on the app's icon.
+        proxy: HTTP proxy to go through.
 
     Attributes:
-        problems: keys that cannot be used, a line each.
+        keys: as given.
 
     Raises:
         ProviderError: the libraries are missing.
@@ -117,31 +122,34 @@ class Apple:
     features = {APPLE: "", APPLE_SANDBOX: ""}
 
     def __init__(
-        self, directory: Path, server: str, sandbox: str, context: Callable[[], SSLContext], badge: bool = True
+        self,
+        keys: AppleKeys,
+        directory: Path,
+        server: str,
+        sandbox: str,
+        context: Callable[[], SSLContext],
+        badge: bool = True,
+        proxy: HttpProxy | None = None,
     ) -> None:
-        self._keys: AppleKeys = load_keys(directory)
-        self.problems = self._keys.problems
-        if self._keys:
+        self.keys = keys
+        if keys:
             _need_library()
         self._directory = directory
         self._servers = {False: _address(server), True: _address(sandbox)}
         self._context = context
         self._badge = badge
+        self._proxy = proxy
+        self._failure = ""  # of the last attempt to connect
         self._clients: dict[tuple[str, str, bool], APNs] = {}
         self._tasks: set[asyncio.Task[NotificationResult]] = set()
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is any key."""
-        return bool(self._keys)
 
     def refusal(self, target: PushTarget) -> str:
         """Why it cannot reach an app; empty where it can."""
         if not target.is_apple:
             return "not an Apple device"
         sandbox = target.provider == APPLE_SANDBOX
-        voip = self._keys.certificate(target.app, True, sandbox) or self._keys.certificate(target.app, False, sandbox)
-        if voip is None and self._keys.signing_key(target.team) is None:
+        voip = self.keys.certificate(target.app, True, sandbox) or self.keys.certificate(target.app, False, sandbox)
+        if voip is None and self.keys.signing_key(target.team) is None:
             stage = "dev" if sandbox else "prod"
             return f"no {target.app}.{stage}.pem and no signing key of team {target.team or '?'} in {self._directory}"
         return ""
@@ -150,11 +158,13 @@ class Apple:
         """The connections for a push's key; or why there are none."""
         target = request.target
         sandbox = target.provider == APPLE_SANDBOX
-        certificate = self._keys.certificate(target.app, request.kind is PushKind.VOIP, sandbox)
-        key = None if certificate is not None else self._keys.signing_key(target.team)
-        if certificate is None and key is None:
-            return f"no key for {topic(request)} in {self._directory}"
-        name = (str(certificate), "", sandbox) if key is None else (key.key_id, key.team, sandbox)
+        certificate = self.keys.certificate(target.app, request.kind is PushKind.VOIP, sandbox)
+        key = None if certificate is not None else self.keys.signing_key(target.team)
+        name = (
+            ("" if certificate is None else str(certificate.path), "", sandbox)
+            if key is None
+            else (key.key_id, key.team, sandbox)
+        )
         client = self._clients.get(name)
         if client is not None:
             return client
@@ -171,16 +181,43 @@ class Apple:
             "use_sandbox": sandbox,
             "ssl_context": context,
         }
-        if key is None:
-            try:
-                client = APNs(client_cert=str(certificate), topic=target.app, **options)
-            except (OSError, SSLError) as error:
-                return f"{certificate}: {error.strerror or error}"
-        else:
+        if key is not None:
             client = APNs(key=key.text, key_id=key.key_id, team_id=key.team, topic=target.app, **options)
+        elif certificate is not None:
+            try:
+                with _as_file(certificate) as file:
+                    client = APNs(client_cert=str(file), topic=target.app, **options)
+            except (OSError, SSLError) as error:
+                return f"{certificate.path}: {error.strerror or error}"
+        else:
+            return f"no key for {topic(request)} in {self._directory}"
         client.pool.protocol_class = _protocol_for(client.pool.protocol_class, *self._servers[sandbox])
+        pool: Any = client.pool
+        pool._create_connection = partial(self._open, pool)
         self._clients[name] = client
         return client
+
+    async def _open(self, pool: Any, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        """Open a connection, in the place of aioapns.
+
+        That keeps the reason of a failure to itself; and its way through a proxy knows no passwords, and waits for
+        ever where the proxy refuses.
+        """
+        host, port = pool.protocol_class.APNS_SERVER, pool.protocol_class.APNS_PORT
+        loop = asyncio.get_running_loop()
+        try:
+            if self._proxy is None:
+                _, protocol = await loop.create_connection(factory, host, port, ssl=pool.ssl_context)
+            else:
+                tunnel = await self._proxy.tunnel(host, port)
+                _, protocol = await loop.create_connection(
+                    factory, sock=tunnel, ssl=pool.ssl_context, server_hostname=host
+                )
+        except OSError as error:
+            self._failure = said(error)
+            raise
+        self._failure = ""
+        return protocol
 
     async def send(self, request: PushRequest) -> PushResult:
         """Send one push and wait for Apple's answer."""
@@ -195,7 +232,8 @@ class Apple:
             result = await self._exchange(client, notification)
         if result is None:
             host, port = self._servers[request.target.provider == APPLE_SANDBOX]
-            return PushResult(Outcome.LATER, "", f"{host}:{port} cannot be reached, or does not answer")
+            reason = f"cannot be reached: {self._failure}" if self._failure else "does not answer"
+            return PushResult(Outcome.LATER, "", f"{host}:{port} {reason}")
         return _result(result)
 
     def _notification(self, request: PushRequest) -> NotificationRequest:
@@ -258,6 +296,16 @@ def _tear_down(client: APNs) -> None:
     for connection in list(client.pool.connections):
         if connection.transport is not None:
             connection.transport.abort()
+
+
+@contextlib.contextmanager
+def _as_file(certificate: Certificate) -> Iterator[Path]:
+    """Python's TLS reads keys from files only, and that of the certificate may be another by now."""
+    with tempfile.TemporaryDirectory(prefix="flexipy-") as directory:
+        path = Path(directory, certificate.path.name)
+        path.touch(0o600)
+        path.write_bytes(certificate.content)
+        yield path
 
 
 def _need_library() -> None:

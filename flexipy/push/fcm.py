@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -60,23 +61,38 @@ def message(request: PushRequest) -> dict[str, Any]:
     return {"message": {"token": request.token, "data": data, "android": android}}
 
 
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    """What a service account signs with.
+
+    Attributes:
+        credentials: of google-auth, with the signer.
+        email: names the account.
+        endpoint: gives tokens.
+    """
+
+    credentials: Any
+    email: str
+    endpoint: str
+
+
 class ServiceAccount:
     """One project's account and the token that it has.
 
     Args:
-        file: JSON, as the Firebase console gives it.
+        key: as `read_account` gives it.
         http: reaches Google.
         anticipation: seconds before its end at which a token is renewed.
         pause: seconds after a failure until Google is asked again.
         clock: monotonic seconds.
 
-    Raises:
-        ProviderError: it cannot be read.
+    Attributes:
+        key: as given.
     """
 
     def __init__(
         self,
-        file: Path,
+        key: AccountKey,
         http: HttpClient,
         anticipation: float,
         pause: float,
@@ -86,7 +102,7 @@ class ServiceAccount:
         self._anticipation = anticipation
         self._pause = pause
         self._clock = clock
-        self._credentials, self._email, self._endpoint = _read_account(file)
+        self.key = key
         self._token = ""
         self._ends_at = 0.0
         self._renewing: asyncio.Task[None] | None = None
@@ -123,7 +139,7 @@ class ServiceAccount:
             self._ends_at = self._clock() + lifetime
             self._failed_at = -self._pause
         except (HttpError, ValueError, KeyError, TypeError) as error:
-            self._failure = f"no token for {self._email}: {error}"
+            self._failure = f"no token for {self.key.email}: {error}"
             self._failed_at = self._clock()
 
     async def _ask(self) -> tuple[str, float]:
@@ -131,16 +147,16 @@ class ServiceAccount:
 
         now = int(time.time())
         claims = {
-            "iss": self._email,
+            "iss": self.key.email,
             "scope": _SCOPE,
-            "aud": self._endpoint,
+            "aud": self.key.endpoint,
             "iat": now,
             "exp": now + _ASSERTION_LIFETIME,
         }
-        assertion = jwt.encode(self._credentials.signer, claims).decode("ascii")  # type: ignore[no-untyped-call]
+        assertion = jwt.encode(self.key.credentials.signer, claims).decode("ascii")  # type: ignore[no-untyped-call]
         body = urlencode({"grant_type": _GRANT, "assertion": assertion}).encode()
         headers = {"content-type": "application/x-www-form-urlencoded"}
-        response = await self._http.request("POST", self._endpoint, headers, body)
+        response = await self._http.request("POST", self.key.endpoint, headers, body)
         answer = json.loads(response.body or b"{}")
         if response.status != 200:
             said = clipped(f"{answer.get('error', '')} {answer.get('error_description', '')}".strip())
@@ -156,7 +172,12 @@ class ServiceAccount:
             self._renewing.cancel()
 
 
-def _read_account(file: Path) -> tuple[Any, str, str]:
+def read_account(file: Path) -> AccountKey:
+    """Read the JSON that the Firebase console gives out.
+
+    Raises:
+        ProviderError: it cannot be read, or used.
+    """
     try:
         from google.oauth2 import service_account
     except ImportError as error:
@@ -172,7 +193,7 @@ def _read_account(file: Path) -> tuple[Any, str, str]:
         raise ProviderError(f"{file}: not the key file of a service account: {error}") from error
     if not endpoint.startswith("https://"):
         raise ProviderError(f"{file}: its token_uri does not begin with https://")
-    return credentials, email, endpoint
+    return AccountKey(credentials, email, endpoint)
 
 
 class Firebase:
@@ -182,13 +203,16 @@ class Firebase:
         accounts: by project.
         http: reaches Google.
         server: `host` or `host:port`.
+
+    Attributes:
+        accounts: as given.
     """
 
     name = "firebase"
     features = {FIREBASE: ""}
 
     def __init__(self, accounts: Mapping[str, ServiceAccount], http: HttpClient, server: str = SERVER) -> None:
-        self._accounts = dict(accounts)
+        self.accounts = dict(accounts)
         self._http = http
         self._server = server
 
@@ -196,14 +220,14 @@ class Firebase:
         """Why it cannot reach an app; empty where it can."""
         if target.provider != FIREBASE:
             return "not a Firebase app"
-        if target.app not in self._accounts:
+        if target.app not in self.accounts:
             return f"no service account for the project {target.app or '?'} in firebase-service-accounts"
         return ""
 
     async def send(self, request: PushRequest) -> PushResult:
         """Send one push and wait for Google's answer."""
         project = request.target.app
-        account = self._accounts[project]
+        account = self.accounts[project]
         url = f"https://{self._server}/v1/projects/{project}/messages:send"
         body = json.dumps(message(request)).encode()
         try:
@@ -218,7 +242,7 @@ class Firebase:
 
     async def close(self) -> None:
         """Close every connection."""
-        for account in self._accounts.values():
+        for account in self.accounts.values():
             await account.close()
         await self._http.close()
 

@@ -16,6 +16,9 @@ from flexipy.push.parameters import PushTarget
 from flexipy.push.provider import ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushRequest, PushResult
 
+ANY: Final = "*"
+"""Stands for every name in `features`: the service takes all apps."""
+
 _FIELD: Final = re.compile(r"\$([a-z][a-z-]*)")
 _LONGEST_URL: Final = 8000
 _EVENTS: Final = {PushEvent.CALL: "call", PushEvent.MESSAGE: "message"}
@@ -58,7 +61,7 @@ class Generic:
     """
 
     name = "external"
-    features: Mapping[str, str] = {}
+    features: Mapping[str, str] = {ANY: ""}
 
     def __init__(self, template: str, method: str, http: HttpClient) -> None:
         self._template = template

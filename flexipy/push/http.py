@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from flexipy.push.http_proxy import HttpProxy
+
 if TYPE_CHECKING:
     from flexipy.push.http2 import Http2Connection
 
@@ -61,9 +63,11 @@ class HttpClient:
     Args:
         context: for TLS.
         http2: offer HTTP/2.
+        proxy: HTTP proxy to go through.
     """
 
-    def __init__(self, context: ssl.SSLContext, http2: bool = False) -> None:
+    def __init__(self, context: ssl.SSLContext, http2: bool = False, proxy: HttpProxy | None = None) -> None:
+        self._proxy = proxy
         self._context = context
         self._http2 = http2
         if http2:
@@ -95,10 +99,8 @@ class HttpClient:
                 return await self._request(origin, method, target, headers, body)
         except TimeoutError as error:
             raise HttpError(f"{origin[1]} did not answer within {TIMEOUT:.0f} s") from error
-        except ssl.SSLCertVerificationError as error:
-            raise HttpError(f"the certificate of {origin[1]} is not trusted: {error.verify_message}") from error
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            raise HttpError(f"{origin[1]}: {_said(error)}") from error
+            raise HttpError(f"{origin[1]}: {said(error)}") from error
 
     async def _request(
         self, origin: tuple[str, str, int], method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -144,7 +146,12 @@ class HttpClient:
     async def _open(self, origin: tuple[str, str, int]) -> _Connection:
         scheme, host, port = origin
         tls = self._context if scheme == "https" else None
-        reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=MOST_BODY)
+        if self._proxy is None:
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=MOST_BODY)
+        else:
+            tunnel = await self._proxy.tunnel(host, port)
+            name = host if tls is not None else None
+            reader, writer = await asyncio.open_connection(sock=tunnel, ssl=tls, server_hostname=name, limit=MOST_BODY)
         return _Connection(reader, writer)
 
     async def _exchange(
@@ -277,7 +284,10 @@ def _authority(origin: tuple[str, str, int]) -> str:
     return bracketed if port == _PORTS[scheme] else f"{bracketed}:{port}"
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """What went wrong with a connection, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, asyncio.IncompleteReadError):
         return "the connection was closed"
     strerror = getattr(error, "strerror", None)

@@ -1,4 +1,4 @@
-"""How an app says where it can be woken: the parameters of its Contact URI (RFC 8599 section 8.3).
+"""How an app says where it can be woken: the parameters of its Contact URI (RFC 8599 section 8.7).
 
 Beside the standard's `pn-provider`, `pn-param` and `pn-prid` there are Flexisip's older `pn-type`, `app-id` and
 `pn-tok`, and its texts and sounds. All of them come from strangers: what is read here is of known length and made of

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 
+from flexipy.push.provider import Told
 from flexipy.push.request import Outcome, PushRequest, PushResult
 
 logger = logging.getLogger(__name__)
 
 Send = Callable[[PushRequest], Coroutine[Any, Any, PushResult]]
-Told = Callable[[PushRequest, PushResult], None]
+
 Spawn = Callable[[Awaitable[None]], object]
 
 _IN_FLIGHT: Final = 32  # at once to one service; what is more would only wait in its connections
@@ -60,7 +61,7 @@ class PushQueue:
         counters: MutableMapping[str, int],
         in_flight: int = _IN_FLIGHT,
     ) -> None:
-        self._send = send
+        self.send = send
         self._limit = max(limit, 1)
         self._spawn = spawn
         self._counters = counters
@@ -119,7 +120,7 @@ class PushQueue:
 
     async def _try(self, request: PushRequest) -> PushResult:
         try:
-            return await self._send(request)
+            return await self.send(request)
         except Exception:  # a fault of ours in one push must not keep the others from being sent
             logger.exception("a push failed inside")
             return PushResult(Outcome.REFUSED, "", "the server failed, see its log")

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from flexipy.push.parameters import Params, PushParameterError, PushTarget, read_target
+from flexipy.push.provider import Pusher
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
-from flexipy.push.service import PushService
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def usual_kind(target: PushTarget) -> PushKind:
     return PushKind.ALERT if target.is_apple and not target.voip_token else PushKind.VOIP
 
 
-async def try_push(service: PushService, params: Params, kind: PushKind | None = None, to_uri: str = "") -> Trial:
+async def try_push(service: Pusher, params: Params, kind: PushKind | None = None, to_uri: str = "") -> Trial:
     """Send one push.
 
     Args:

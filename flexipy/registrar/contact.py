@@ -185,8 +185,11 @@ def _priority(text: str) -> float:
 
 
 def _refuse_loop(uri: SipUri, registration: Registration) -> None:
-    """A contact that is the address-of-record leads back here, unless a flow or Path leads to the device."""
-    if registration.path or registration.flow_token:
+    """A contact that is the address-of-record leads back here, unless a flow or Path leads to the device.
+
+    One with header fields says that it means another place (RFC 4475 section 3.3.14).
+    """
+    if registration.path or registration.flow_token or uri.headers:
         return
     aor = registration.aor
     if uri.aor == aor.aor and uri.port == aor.port and "gr" not in uri.params:

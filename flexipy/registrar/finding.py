@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.gruu import TemporaryGruus, is_temporary
+from flexipy.registrar.purr import Purrs
 from flexipy.registrar.registration import RegistrarOptions
 from flexipy.registrar.static_records import StaticBindings
 from flexipy.registrar.store import Store
@@ -23,6 +24,9 @@ class BindingFinder:
     Args:
         store: where records are kept.
         options: the registrar's.
+
+    Attributes:
+        purrs: names for bindings that devices put into the Contacts of their calls.
     """
 
     def __init__(self, store: Store, options: RegistrarOptions) -> None:
@@ -30,6 +34,7 @@ class BindingFinder:
         self._store = store
         self._static = StaticBindings()
         self._gruus = TemporaryGruus(options.gruu_secret)
+        self.purrs = Purrs(options.gruu_secret)
 
     def fetch(self, key: str, now: float) -> Record | Awaitable[Record | None] | None:
         """The record of a key as it stands: read it, don't change it.

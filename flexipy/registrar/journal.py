@@ -141,6 +141,12 @@ class Journal:
         if self._new_fd >= 0:
             self._append_new(data)
 
+    def write_lines(self, lines: bytes) -> None:
+        """Append changes that are lines already."""
+        self._append(lines)
+        if self._new_fd >= 0:
+            self._append_new(lines)
+
     def _append(self, data: bytes) -> None:
         if self._torn:
             data = b"\n" + data

@@ -13,6 +13,7 @@ from binascii import crc32
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.contact import shared
 from flexipy.sip.errors import SipError
+from flexipy.sip.octets import BACKSLASH, LF, TAB
 from flexipy.sip.params import decode, encode
 from flexipy.sip.uri import SipUri
 
@@ -46,7 +47,7 @@ def binding_line(binding: Binding) -> bytes:
         b"1" if binding.used_as_route else b"0",
     )
     body = b"B\t" + b"\t".join(fields)
-    if body.count(b"\t") != _BINDING_FIELDS - 1 or b"\n" in body or b"\\" in body:
+    if body.count(b"\t") != _BINDING_FIELDS - 1 or LF in body or BACKSLASH in body:
         numbers = fields[9].split(b"\t")
         body = b"\t".join([b"B", *map(_escape, (*fields[:9], *numbers, *fields[10:]))])
     return b"%08x\t%b\n" % (crc32(body), body)
@@ -66,7 +67,7 @@ def refresh_line(binding: Binding) -> bytes:
         binding.flow_token,
         binding.call_id,
     )
-    if body.count(b"\t") != 8 or b"\n" in body or b"\\" in body:
+    if body.count(b"\t") != 8 or LF in body or BACKSLASH in body:
         return binding_line(binding)  # rare, and always right
     return b"%08x\t%b\n" % (crc32(body), body)
 
@@ -78,17 +79,17 @@ def removal_line(binding: Binding) -> bytes:
 
 def _line(*fields: bytes) -> bytes:
     body = b"\t".join(fields)
-    if body.count(b"\t") != len(fields) - 1 or b"\n" in body or b"\\" in body:
+    if body.count(b"\t") != len(fields) - 1 or LF in body or BACKSLASH in body:
         body = b"\t".join([_escape(field) for field in fields])
     return b"%08x\t%b\n" % (crc32(body), body)
 
 
 def _escape(field: bytes) -> bytes:
-    if b"\\" in field:
+    if BACKSLASH in field:
         field = field.replace(b"\\", b"\\\\")
-    if b"\t" in field:
+    if TAB in field:
         field = field.replace(b"\t", b"\\t")
-    if b"\n" in field:
+    if LF in field:
         field = field.replace(b"\n", b"\\n")
     return field
 
@@ -113,7 +114,7 @@ def fields_of(line: bytes) -> list[bytes]:
     if not tab or checksum != b"%08x" % crc32(body):
         raise BadLineError("wrong checksum")
     fields = body.split(b"\t")
-    return [_unescape(field) for field in fields] if b"\\" in body else fields
+    return [_unescape(field) for field in fields] if BACKSLASH in body else fields
 
 
 def read_binding(fields: list[bytes]) -> Binding:

@@ -30,12 +30,15 @@ class Registrar(BindingFinder):
         options: limits and what is handed out.
 
     Attributes:
-        answer_edits: called with each REGISTER that is accepted and its answer, which they may splice.
+        answer_edits: called with each REGISTER that is accepted, its answer, which they may splice, and the bindings
+            that the answer lists.
+        conditions: called with each REGISTER that is no mere refresh; they refuse it by a RegistrationError.
     """
 
     def __init__(self, store: Store, options: RegistrarOptions | None = None) -> None:
         super().__init__(store, options if options is not None else RegistrarOptions())
-        self.answer_edits: list[Callable[[Request, Response], None]] = []
+        self.answer_edits: list[Callable[[Request, Response, list[Binding]], None]] = []
+        self.conditions: list[Callable[[Request], None]] = []
         self._local = store.local
         self._subscribers = Subscribers()
         self._expiry = ExpiryQueue()
@@ -272,6 +275,10 @@ class Registrar(BindingFinder):
     def tell(self, key: str, changes: Iterable[Change]) -> None:
         """Tell listeners of changes that another node or a remote store made."""
         self._subscribers.tell(key, changes)
+
+    def replicated(self, key: str, changes: list[Change]) -> None:
+        """Another process changed a record of the local store: watch its bindings and tell who listens."""
+        self._changed(key, changes)
 
     def expire(self, now: float) -> float | None:
         """Remove what lapsed and tell who listens; call it about once a second.

@@ -15,7 +15,7 @@ import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flexipy.auth.throttle import GuessThrottle
 from flexipy.config.errors import ConfigError
@@ -41,17 +41,24 @@ class ControlError(Exception):
     """A command that cannot be carried out; the text is the answer."""
 
 
+class Runner(Protocol):
+    """What carries commands out."""
+
+    async def run(self, line: str) -> str:
+        """Carry a command out; the answer, JSON or a line that begins with `Error`."""
+
+
 class ControlSocket:
     """Serves commands about one server.
 
     Args:
-        server: what they are about.
+        commands: carries them out.
         path: of the socket; an old one that nobody listens on is replaced.
     """
 
-    def __init__(self, server: ProxyServer, path: Path) -> None:
+    def __init__(self, commands: Runner, path: Path) -> None:
         self.path = path
-        self._commands = Commands(server)
+        self._commands = commands
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -149,7 +156,7 @@ class Commands:
         return registrar
 
     async def _record(self, text: str) -> tuple[str, Record | None]:
-        key = _aor(text)
+        key = aor_of(text)
         found = self._registrar.fetch(key, time.time())
         return key, (await found if isinstance(found, Awaitable) else found)
 
@@ -167,9 +174,9 @@ class Commands:
 
     async def _registrar_clear(self, words: list[str]) -> str:
         _expect(words, 1, "REGISTRAR_CLEAR sip:user@domain")
-        result = self._registrar.clear(_aor(words[0]))
+        result = self._registrar.clear(aor_of(words[0]))
         removed = await result if isinstance(result, Awaitable) else result
-        return f"Done: cleared record {_aor(words[0])}, {removed} contacts removed"
+        return f"Done: cleared record {aor_of(words[0])}, {removed} contacts removed"
 
     async def _registrar_delete(self, words: list[str]) -> object:
         _expect(words, 2, "REGISTRAR_DELETE sip:user@domain unique-id")
@@ -271,14 +278,14 @@ class Commands:
 
     async def _push_test(self, words: list[str]) -> object:
         """Push to each device of an address, whatever its registration is like; what the services say."""
+        from flexipy.push.provider import Pusher
         from flexipy.push.request import PushKind
-        from flexipy.push.service import PushService
         from flexipy.push.trial import try_push
 
         kinds = {kind.value: kind for kind in PushKind}
         if len(words) not in (1, 2) or (len(words) == 2 and words[1] not in kinds):
             raise ControlError(f"usage: PUSH_TEST sip:user@domain [{'|'.join(kinds)}]")
-        service: PushService | None = self._server.agent.services.get(PushService)
+        service: Pusher | None = self._server.agent.services.get(Pusher)
         if service is None:
             raise ControlError("module PushNotification is not enabled")
         key, record = await self._record(words[0])
@@ -305,7 +312,8 @@ def _expect(words: list[str], count: int, usage: str) -> None:
         raise ControlError(f"usage: {usage}")
 
 
-def _aor(text: str) -> str:
+def aor_of(text: str) -> str:
+    """The key that a command's word names: a SIP address, or the key itself."""
     text = text.strip("<>")
     return SipUri.parse(encode(text)).aor if text.lower().startswith(("sip:", "sips:")) else text
 

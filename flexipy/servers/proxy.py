@@ -18,7 +18,8 @@ from flexipy.media.relay import MediaRelay
 from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
-from flexipy.servers.control import ControlSocket
+from flexipy.proxy.routing import number_branches
+from flexipy.servers.control import Commands, ControlSocket, Runner
 from flexipy.servers.descriptors import connection_limits, raise_limit
 from flexipy.servers.discovery import module_classes
 from flexipy.servers.log_level import set_log_level
@@ -28,9 +29,12 @@ from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
 from flexipy.transport.specs import TransportSpec, parse_transport
 from flexipy.transport.transports import Transports
+from flexipy.workers.replication import Replication
+from flexipy.workers.share import Share
 
 if TYPE_CHECKING:
     from flexipy.config.expression import Filter
+    from flexipy.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -47,47 +51,57 @@ class ProxyServer:
     Args:
         config: the configuration.
         hosts: addresses by name, asked before DNS (`--hosts`).
-        transports: `transports=` entries that replace the configured ones (`-t`).
+        transports: `transports=` entries that replace the configured ones (`-t`), parsed or not.
         version: for the Server header.
+        worker: what joins this process to the others of the server; None where it is the only one.
     """
 
     def __init__(
         self,
         config: Config,
         hosts: Mapping[str, Sequence[str]] | None = None,
-        transports: Sequence[str] = (),
+        transports: Sequence[str | TransportSpec] = (),
         version: str = "",
+        worker: Worker | None = None,
     ) -> None:
         self.config = config
+        self.worker = worker
         values = config.section("global")
         self.state_directory = state_directory(config)
         self._make_state_directory()
-        specs = self._specs(list(transports) or values.strings("transports"))
+        specs = listening_points(config, transports)
         self.resolver = Resolver(hosts or {})
         options = AgentOptions(
             frozenset(name.lower() for name in values.strings("aliases")),
             values.seconds("transaction-timeout"),
             values.integer("udp-mtu"),
             f"flexipy/{version}".encode() if version else b"",
+            values.seconds("max-processing-delay"),
+            values.seconds("overload-retry-after"),
         )
         self.agent = Agent(self.resolver, options, time.monotonic)
-        self.transports = Transports(specs, self._transport_options(), self.agent.receive, self.resolver)
+        receive = self.agent.receive if worker is None else worker.receive
+        self.transports = Transports(specs, self._transport_options(), receive, self.resolver, self.agent.load)
         self.agent.use(self.transports)
-        self._control = ControlSocket(self, self._control_path())
+        commands = Commands(self)
+        self._control = ControlSocket(
+            commands if worker is None else self._share(worker, commands), self._control_path()
+        )
         self._modules: list[tuple[Module, Filter | None]] = []
         self._started: list[Module] = []
         self._neighbours: list[Neighbour] = []
         self._make_modules()
 
-    @staticmethod
-    def _specs(texts: Sequence[str]) -> list[TransportSpec]:
-        specs: list[TransportSpec] = []
-        for text in texts:
-            try:
-                specs.extend(parse_transport(text))
-            except TransportError as error:
-                raise StartError(f"[global] transports: {error}") from error
-        return specs
+    def _share(self, worker: Worker, commands: Commands) -> Runner:
+        """Be one of several."""
+        from flexipy.servers.worker_commands import WorkerCommands
+
+        number_branches(worker.index)
+        worker.bus.watch(self.agent.load.queue())
+        worker.use(self.agent.take, self.agent.admits, self.agent.spawn, commands.run)
+        self.agent.services[Replication] = worker.replication
+        self.agent.services[Share] = worker.share
+        return WorkerCommands(commands, worker)
 
     def _transport_options(self) -> TransportOptions:
         values = self.config.section("global")
@@ -112,6 +126,7 @@ class ProxyServer:
             tls_require_peer_certificate=values.boolean("require-peer-certificate"),
             tls_check_interval=values.seconds("tls-certificates-check-interval"),
             flow_token_path=self._token_file(nat.string("flow-token-path")),
+            reuse_port=self.worker is not None,
         )
         return options
 
@@ -133,7 +148,8 @@ class ProxyServer:
 
     def _control_path(self) -> Path:
         name = self.config.section("global").string("control-socket")
-        return Path(self._file(name) if name else f"/tmp/flexisip-proxy-{os.getpid()}")  # noqa: S108 - as Flexisip
+        process = os.getpid() if self.worker is None else os.getppid()
+        return Path(self._file(name) if name else f"/tmp/flexisip-proxy-{process}")  # noqa: S108 - as Flexisip
 
     # --- modules -----------------------------------------------------------------------------------------
 
@@ -174,11 +190,14 @@ class ProxyServer:
             for module in self.modules:
                 await module.start()
                 self._started.append(module)
+            if self.worker is not None:
+                await self.worker.learn()
             await self.transports.start()
-            for neighbour in neighbours(self.config, self.agent):
-                await neighbour.start()
-                self._neighbours.append(neighbour)
-            await self._start_control()
+            if self.worker is not None:
+                self.worker.join(self.transports)
+            if self.worker is None or self.worker.index == 0:
+                await self._start_neighbours()
+                await self._start_control()
         except (ModuleError, TransportError) as error:
             await self.stop(drain=0)
             raise StartError(str(error)) from error
@@ -187,6 +206,11 @@ class ProxyServer:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50000, 50, 100)
+
+    async def _start_neighbours(self) -> None:
+        for neighbour in neighbours(self.config, self.agent):
+            await neighbour.start()
+            self._neighbours.append(neighbour)
 
     async def _start_control(self) -> None:
         try:
@@ -199,7 +223,7 @@ class ProxyServer:
         deadline = time.monotonic() + drain
         while self._neighbours:
             await self._neighbours.pop().stop()
-        while self.agent.busy() and time.monotonic() < deadline:
+        while self._busy() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         await self._control.stop()
         await self.agent.stop()
@@ -210,7 +234,14 @@ class ProxyServer:
                 logger.exception("module %s did not stop cleanly", module.name)
         self._started.clear()
         await self.transports.close()
+        if self.worker is not None:
+            self.worker.stop()
         await self.resolver.close()
+
+    def _busy(self) -> bool:
+        """Whether a caller still waits, here or at a worker that may need a connection of this one."""
+        busy = self.agent.busy()
+        return busy if self.worker is None else self.worker.is_needed(busy)
 
     def reload(self) -> list[str]:
         """Take in what can be changed while running: reloadable parameters, files, certificates (SIGHUP).
@@ -273,7 +304,27 @@ class ProxyServer:
             **dict(sorted(self.agent.counters.items())),
             **(relay.counters if relay is not None else {}),
             **{f"transport_{name}": value for name, value in dataclasses.asdict(self.transports.counters).items()},
+            **(self.worker.counters() if self.worker is not None else {}),
         }
+
+
+def listening_points(config: Config, transports: Sequence[str | TransportSpec] = ()) -> list[TransportSpec]:
+    """Where to listen.
+
+    Args:
+        config: the configuration.
+        transports: `transports=` entries that replace the configured ones.
+
+    Raises:
+        StartError: an entry that cannot be understood.
+    """
+    specs: list[TransportSpec] = []
+    for entry in transports or config.section("global").strings("transports"):
+        try:
+            specs.extend([entry] if isinstance(entry, TransportSpec) else parse_transport(entry))
+        except TransportError as error:
+            raise StartError(f"[global] transports: {error}") from error
+    return specs
 
 
 def state_directory(config: Config) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flexipy.sip.errors import HeaderError, UriError
+from flexipy.sip.octets import COLON, COMMA, LESS, QUESTION, SPACE
 from flexipy.sip.params import (
     Params,
     decode,
@@ -76,18 +77,18 @@ class NameAddr:
             if not after.startswith(b"<"):
                 raise HeaderError("no < after a display name")
             rest = after[1:]
-        elif b"<" in raw:
+        elif LESS in raw:
             display, _, rest = raw.partition(b"<")
             if not all(is_token(word) for word in decode(display).split()):
                 raise HeaderError("display name must be quoted")
         else:
             # addr-spec: what follows the first ; belongs to the header, not to the URI (section 20.10)
             uri, _, params = raw.partition(b";")
-            if b"?" in uri or b"," in uri:
+            if QUESTION in uri or COMMA in uri:
                 raise HeaderError("this URI needs angle brackets")
             return NameAddr(_checked(uri.strip()), "", parse_params(params))
         uri, closed, params = rest.partition(b">")
-        if not closed or b"<" in uri:
+        if not closed or LESS in uri:
             raise HeaderError("unbalanced angle brackets")
         params = params.strip()
         if params and not params.startswith(b";"):
@@ -131,11 +132,11 @@ def replace_uri(raw: bytes, old: bytes, new: bytes) -> bytes:
     bracketed = b"<" + old + b">"
     if bracketed in raw:
         return display + raw.replace(bracketed, b"<" + new + b">", 1)
-    return display + raw.replace(old, new if b"<" in raw else b"<" + new + b">", 1)
+    return display + raw.replace(old, new if LESS in raw else b"<" + new + b">", 1)
 
 
 def _checked(uri: bytes) -> bytes:
-    if not uri or b":" not in uri or b" " in uri:
+    if not uri or COLON not in uri or SPACE in uri:
         raise HeaderError("no URI in an address")
     return uri
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from flexipy.sip import heads
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
+from flexipy.sip.octets import COMMA, GREATER, LESS, LF, QUOTE, SEMICOLON
 from flexipy.sip.params import decode, encode, find_param, split_values
 from flexipy.sip.plain import plain_address
 from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
 
 _CRLF: Final = b"\r\n"
-_END: Final = b"\r\n\r\n"
 _VERSION: Final = b"SIP/2.0"
-MAX_HEADERS: Final = 512
 
 
 class Message:
@@ -71,7 +71,7 @@ class Message:
         for index, other in enumerate(names):
             if other == name:
                 value = self.lines[index].partition(b":")[2]
-                found.extend(split_values(value) if b"," in value else [value.strip()])
+                found.extend(split_values(value) if COMMA in value else [value.strip()])
         return found
 
     def count(self, name: bytes) -> int:
@@ -124,8 +124,8 @@ class Message:
         if name not in names:
             return b""
         line = self.lines[names.index(name)]
-        params = line.rpartition(b">")[2] if b">" in line else line
-        return (find_param(params, b"tag") or b"").strip() if b";" in params else b""
+        params = line.rpartition(b">")[2] if GREATER in line else line
+        return (find_param(params, b"tag") or b"").strip() if SEMICOLON in params else b""
 
     @property
     def from_uri(self) -> SipUri:
@@ -143,7 +143,7 @@ class Message:
         line = self.lines[self.names.index(name)]
         start = line.find(b"<")
         end = line.find(b">", start)
-        if start > 0 and end > 0 and b'"' not in line:
+        if start > 0 and end > 0 and QUOTE not in line:
             return SipUri.parse(line[start + 1 : end])
         return NameAddr.parse(unfold(self.require(name))).uri
 
@@ -155,7 +155,7 @@ class Message:
             HeaderError: there is none.
         """
         value = self.require(H.VIA)
-        return split_values(value)[0] if b"," in value else value
+        return split_values(value)[0] if COMMA in value else value
 
     @property
     def top_via(self) -> Via:
@@ -214,9 +214,9 @@ class Message:
             return None
         index = names.index(name)
         line = self.lines[index]
-        if b"," in line:
+        if COMMA in line:
             title, _, rest = line.partition(b":")
-            if b'"' not in rest and b"<" not in rest:
+            if QUOTE not in rest and LESS not in rest:
                 first, _, others = rest.partition(b",")
                 self.lines[index] = title + b":" + others
                 return first.strip()
@@ -242,15 +242,17 @@ class Request(Message):
     Attributes:
         method: as on the wire, upper case by convention, compared by bytes.
         uri_raw: the request URI's bytes.
+        repeated: how many headers had the name of one before them when `check_request` looked; -1 before it did.
     """
 
-    __slots__ = ("_plain_from", "_plain_to", "method", "uri_raw")
+    __slots__ = ("_plain_from", "_plain_to", "method", "repeated", "uri_raw")
 
     def __init__(
         self, method: bytes, uri_raw: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
     ) -> None:
         self._plain_from: str | None = None
         self._plain_to: str | None = None
+        self.repeated = -1
         self.method = method
         self.uri_raw = uri_raw
         self.lines = lines
@@ -314,7 +316,7 @@ class Request(Message):
     def in_dialog(self) -> bool:
         """Whether the To carries a tag: the request belongs to a dialog (RFC 3261 section 12.2)."""
         to = self.get(H.TO)
-        return to is not None and b"tag=" in to.rpartition(b">")[2].lower()
+        return to is not None and to.rpartition(b">")[2].lower().find(b"tag=") >= 0
 
     def copy(self) -> Request:
         """A copy that can be spliced on its own; the body is shared."""
@@ -370,7 +372,7 @@ class Response(Message):
         except ValueError:
             lines, copied = _copy_what_is_there(request)
             to = b""
-        if to and to_tag and b"tag=" not in to.rpartition(b">")[2]:
+        if to and to_tag and to.rpartition(b">")[2].find(b"tag=") < 0:
             lines[2] = to + b";tag=" + to_tag
         if names.count(H.VIA) > 1 or H.TIMESTAMP in names:
             _copy_more(request, status, lines, copied)
@@ -416,19 +418,9 @@ def _copy_more(request: Request, status: int, lines: list[bytes], copied: list[b
 
 def unfold(value: bytes) -> bytes:
     """A header value with line folding turned into single spaces (RFC 3261 section 7.3.1)."""
-    if b"\n" not in value:
+    if LF not in value:
         return value
     return b" ".join(part.strip() for part in value.splitlines())
-
-
-def _join_folded(lines: list[bytes]) -> list[bytes]:
-    joined: list[bytes] = []
-    for line in lines:
-        if line[:1] in (b" ", b"\t") and len(joined) > 1:
-            joined[-1] += _CRLF + line
-        else:
-            joined.append(line)
-    return joined
 
 
 def parse(data: bytes) -> Request | Response:
@@ -441,24 +433,7 @@ def parse(data: bytes) -> Request | Response:
         ParseError: not a SIP message, or one that nothing sensible can be made of. `validate` finds what is
             wrong with a message that could be read.
     """
-    head, end, body = data.partition(_END)
-    if not end:
-        raise ParseError("no empty line after the headers")
-    lines = head.split(_CRLF)
-    ends = len(lines) - 1
-    if head.count(b"\n") != ends or head.count(b"\r") != ends:
-        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
-        raise ParseError("a stray CR or LF in the headers")
-    if b"\r\n " in head or b"\r\n\t" in head:
-        lines = _join_folded(lines)
-    start = lines.pop(0)
-    if len(lines) > MAX_HEADERS:
-        raise ParseError("too many header fields", 513)
-    known = H.canonical_of
-    try:
-        names = [known[line.partition(b":")[0]] for line in lines]
-    except KeyError:
-        names = _names_slowly(lines)
+    start, lines, names, body = heads.read(data)
     fault = ""
     if lines and lines[-1] == b"Content-Length: 0" and not body:
         pass  # nearly every message without a body ends like that
@@ -482,20 +457,10 @@ def parse(data: bytes) -> Request | Response:
     return message
 
 
-def _names_slowly(lines: list[bytes]) -> list[bytes]:
-    names: list[bytes] = []
-    for line in lines:
-        name, colon, _ = line.partition(b":")
-        if not colon:
-            raise ParseError("header line without a colon")
-        try:
-            names.append(H.canonical(name))
-        except HeaderError as error:
-            raise ParseError(str(error)) from error
-    return names
-
-
 def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Request:
+    space = start.find(b" ")
+    if 0 < space < len(start) - 9 and start.endswith(b" SIP/2.0"):
+        return Request(start[:space], start[space + 1 : -8], lines, names, body)
     method, _, rest = start.partition(b" ")
     uri, _, version = rest.rpartition(b" ")
     if version != _VERSION:

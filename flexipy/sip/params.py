@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flexipy.sip.errors import HeaderError
+from flexipy.sip.octets import BACKSLASH, COMMA, LESS, QUOTE
 
 Params = dict[str, str | None]
 
@@ -51,9 +52,9 @@ def split_quoted(raw: bytes, separator: int) -> list[bytes]:
 
 def split_values(raw: bytes) -> list[bytes]:
     """The values of a header field that may hold several (`Contact: <sip:a>, <sip:b>`)."""
-    if b"," not in raw:
+    if COMMA not in raw:
         return [raw.strip()]
-    if b'"' not in raw and b"<" not in raw:
+    if QUOTE not in raw and LESS not in raw:
         return [part.strip() for part in raw.split(b",")]
     return split_quoted(raw, 0x2C)
 
@@ -74,7 +75,7 @@ def parse_params(raw: bytes) -> Params:
     if not raw:
         return found
     pieces = decode(raw).split(";")
-    if b'"' in raw and (b"\\" in raw or any(piece.count('"') & 1 for piece in pieces)):
+    if QUOTE in raw and (BACKSLASH in raw or any(piece.count('"') & 1 for piece in pieces)):
         pieces = [decode(piece) for piece in split_quoted(raw, 0x3B)]  # a ; within quotes
     for piece in pieces:
         name, equals, value = piece.partition("=")

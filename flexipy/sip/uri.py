@@ -132,6 +132,13 @@ class SipUri:
         params = {name: value for name, value in self.params.items() if name not in names}
         return SipUri(self.scheme, self.user, self.host, self.port, params, self.headers, self.password)
 
+    def as_request_uri(self) -> SipUri:
+        """The same URI without what a Request-URI can't have: header fields and `method` (RFC 3261 section 19.1.1)."""
+        if not self.headers and "method" not in self.params:
+            return self
+        params = {name: value for name, value in self.params.items() if name != "method"}
+        return SipUri(self.scheme, self.user, self.host, self.port, params, "", self.password)
+
     def with_address(self, host: str, port: int | None) -> SipUri:
         """A copy that names another host and port."""
         return SipUri(self.scheme, self.user, host, port, self.params, self.headers, self.password)

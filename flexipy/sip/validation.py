@@ -8,11 +8,13 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import CSeq, NameAddr, Via, is_token, parse_tokens
 from flexipy.sip.message import Message, Request, unfold
+from flexipy.sip.octets import BACKSLASH, COMMA, GREATER, LESS, LF
 from flexipy.sip.params import decode, split_quoted
 from flexipy.sip.uri import SipUri, TelUri, scheme_of
 
 # The header fields that must stand once, in the order a proxy comes to need them.
 _SINGLE: Final = (H.CALL_ID, H.CSEQ, H.FROM, H.TO)
+_NEEDED: Final = frozenset(_SINGLE)
 _AT_MOST_ONCE: Final = frozenset(
     (*_SINGLE, H.CONTENT_LENGTH, H.CONTENT_TYPE, H.MAX_FORWARDS, H.EXPIRES, H.EVENT, H.MIN_EXPIRES)
 )
@@ -49,9 +51,11 @@ def check_request(request: Request) -> None:
         SipError: with the status that answers the request.
     """
     names = request.names
-    for name in _SINGLE:
-        if name not in names:
-            raise HeaderError(f"missing {decode(name)} header")
+    kinds = frozenset(names)
+    if not kinds >= _NEEDED:
+        missing = next(name for name in _SINGLE if name not in kinds)
+        raise HeaderError(f"missing {decode(missing)} header")
+    request.repeated = len(names) - len(kinds)
     number, _, method = request.lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")
     if method != request.method or not number.isdigit() or len(number) > 9:
         _check_cseq(request)
@@ -86,10 +90,10 @@ def check_thoroughly(request: Request) -> None:
     """
     names = request.names
     lines = request.lines
-    repeated = len(names) - len(set(names))
+    repeated = request.repeated if request.repeated >= 0 else len(names) - len(set(names))
     if repeated:
         _check_repeated(request, repeated)
-    elif b"," in lines[names.index(H.VIA)]:
+    elif COMMA in lines[names.index(H.VIA)]:
         _check_vias(request)
     method = request.method
     if method not in _METHODS and not is_token(decode(method)):
@@ -97,7 +101,7 @@ def check_thoroughly(request: Request) -> None:
     if hash(request.uri_raw) not in _good_targets:
         _check_target(request.uri_raw)
     line = lines[names.index(H.FROM)]
-    if b">;tag=" not in line or not request.plain_from:
+    if line.find(b">;tag=") < 0 or not request.plain_from:
         _check_from(request, line)
     if not request.plain_to:
         _check_address(lines[names.index(H.TO)])
@@ -133,7 +137,7 @@ def _check_vias(request: Request) -> None:
         index = names.index(H.VIA, index)
         line = request.lines[index]
         index += 1
-        if b"," in line:
+        if COMMA in line:
             for value in split_quoted(unfold(line.partition(b":")[2]), 0x2C):
                 Via.parse(value)
                 _check_params(value.partition(b";")[2])
@@ -150,14 +154,14 @@ def _check_target(raw: bytes) -> None:
 def _check_from(request: Request, line: bytes) -> None:
     _check_address(line)
     # Without a branch of RFC 3261 in its Via the request is an older client's, which had no tags.
-    if b">;tag=" not in line and _MAGIC in request.require(H.VIA) and request.from_.tag is None:
+    if line.find(b">;tag=") < 0 and _MAGIC in request.require(H.VIA) and request.from_.tag is None:
         raise HeaderError("From without a tag")
 
 
 def _check_address(line: bytes) -> None:
     """Look at a From or To; keep in mind what is good."""
     head, closed, tail = line.partition(b">")
-    if hash(head) in _good_addresses and (not tail or (tail[:1] == b";" and b"<" not in tail)):
+    if hash(head) in _good_addresses and (not tail or (tail[:1] == b";" and LESS not in tail)):
         return
     value = unfold(line.partition(b":")[2]).strip()
     address = NameAddr.parse(value)
@@ -165,13 +169,13 @@ def _check_address(line: bytes) -> None:
         SipUri.parse(address.uri_raw)
     if address.tag is not None and not is_token(address.tag):
         raise HeaderError("tag is not a token")
-    if closed and b"\n" not in line and _is_whole(head):
+    if closed and LF not in line and _is_whole(head):
         _remember(_good_addresses, head)
 
 
 def _is_whole(head: bytes) -> bool:
     """Whether what stands before the first `>` is an address up to its end, not part of a display name."""
-    return b"\\" not in head and head.count(b'"') % 2 == 0 and head.count(b"<") == 1
+    return BACKSLASH not in head and head.count(b'"') % 2 == 0 and head.count(b"<") == 1
 
 
 def _check_contacts(request: Request) -> None:
@@ -179,7 +183,7 @@ def _check_contacts(request: Request) -> None:
         if name != H.CONTACT or hash(line) in _good_contacts:
             continue
         value = unfold(line.partition(b":")[2]).strip()
-        for part in split_quoted(value, 0x2C) if b"," in value else [value]:
+        for part in split_quoted(value, 0x2C) if COMMA in value else [value]:
             if part != b"*":
                 _check_contact(part)
         _remember(_good_contacts, line)
@@ -189,7 +193,7 @@ def _check_contact(value: bytes) -> None:
     address = NameAddr.parse(value)
     if scheme_of(address.uri_raw) in ("sip", "sips"):
         SipUri.parse(address.uri_raw)
-    if b">" in value:
+    if GREATER in value:
         _check_params(value.rpartition(b">")[2].partition(b";")[2])
 
 

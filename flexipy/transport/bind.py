@@ -47,7 +47,7 @@ class Binder:
 
         """
         for spec in self._specs:
-            address = await self._address(spec)
+            address = await address_of(spec, self._resolver)
             shared = self._shared.get((spec.transport, address, spec.port))
             if shared is not None and spec.port:
                 self._add_name(spec, shared)
@@ -55,7 +55,7 @@ class Binder:
             try:
                 bound = self._bind(spec, address)
             except OSError as error:
-                raise TransportError(f"cannot listen on {spec} ({address}): {_explain(error)}") from error
+                raise TransportError(f"cannot listen on {spec} ({address}): {explain(error)}") from error
             self._ephemeral[spec.host, address] = bound.listener.port
             if isinstance(bound, StreamAcceptor):
                 self._shared[spec.transport, address, spec.port] = bound
@@ -87,19 +87,25 @@ class Binder:
         self._tls.identity(acceptor.listener.spec).add_name(spec)
         acceptor.listener.names |= {spec.host}
 
-    async def _address(self, spec: TransportSpec) -> str:
-        """The numeric address to bind; names are looked up as the system does."""
-        numeric = normalize_ip(spec.bind)
-        if numeric is not None:
-            return numeric
-        known = self._resolver.static_addresses(spec.bind)
-        if known:
-            return known[0]
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(spec.bind, None, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise TransportError(f"cannot listen on {spec}: '{spec.bind}' has no address ({error})") from error
-        return str(found[0][4][0])
+
+async def address_of(spec: TransportSpec, resolver: Resolver) -> str:
+    """The numeric address to bind; names are looked up as the system does.
+
+    Raises:
+        TransportError: a name without an address.
+
+    """
+    numeric = normalize_ip(spec.bind)
+    if numeric is not None:
+        return numeric
+    known = resolver.static_addresses(spec.bind)
+    if known:
+        return known[0]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(spec.bind, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise TransportError(f"cannot listen on {spec}: '{spec.bind}' has no address ({error})") from error
+    return str(found[0][4][0])
 
 
 def _factory(transport: bytes) -> FlowFactory:
@@ -110,7 +116,8 @@ def _factory(transport: bytes) -> FlowFactory:
     return StreamFlow
 
 
-def _explain(error: OSError) -> str:
+def explain(error: OSError) -> str:
+    """Why an address cannot be bound."""
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{error.strerror}; add maddr= with an address of this host"
     return error.strerror or str(error)

@@ -2,11 +2,16 @@
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from flexipy.transport.addresses import normalize_ip
 from flexipy.transport.context import TransportContext
+from flexipy.transport.flow import Flow
 from flexipy.transport.stream import StreamFlow
 from flexipy.transport.target import Target
+
+if TYPE_CHECKING:
+    from flexipy.transport.elsewhere import Watcher
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +21,17 @@ _Key = tuple[bytes, str, int]
 class ConnectionTable:
     """The stream flows of one `Transports`."""
 
-    __slots__ = ("_by_id", "_by_remote", "_empty", "_opened_per_ip", "_per_ip", "admitted", "context", "opened")
+    __slots__ = (
+        "_by_id",
+        "_by_remote",
+        "_empty",
+        "_opened_per_ip",
+        "_per_ip",
+        "admitted",
+        "context",
+        "opened",
+        "watcher",
+    )
 
     def __init__(self, context: TransportContext) -> None:
         self.context = context
@@ -30,6 +45,7 @@ class ConnectionTable:
         self._per_ip: dict[str, int] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self.watcher: Watcher | None = None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -85,6 +101,8 @@ class ConnectionTable:
             counters.connections_out += 1
         else:
             counters.connections_in += 1
+        if self.watcher is not None:
+            self.watcher.opened(flow)
 
     def remove(self, flow: StreamFlow) -> None:
         """A connection is gone."""
@@ -98,6 +116,12 @@ class ConnectionTable:
             del self._by_remote[key]
         if not self._by_id:
             self._empty.set()
+        if self.watcher is not None:
+            self.watcher.closed(flow)
+
+    def flows(self) -> list[StreamFlow]:
+        """All that are up."""
+        return [flow for flow in self._by_id.values() if not flow.closed]
 
     def find(self, target: Target) -> StreamFlow | None:
         """A live connection that may carry messages to `target`, whoever opened it (RFC 5923)."""
@@ -105,7 +129,7 @@ class ConnectionTable:
         if ":" in ip:
             ip = normalize_ip(ip) or ip
         for flow in self._by_remote.get((target.transport, ip, target.port), ()):
-            if not flow.closed and _may_carry(flow, target):
+            if not flow.closed and may_carry(flow, target, flow.outgoing, flow.tls_name):
                 return flow
         return None
 
@@ -144,15 +168,21 @@ class ConnectionTable:
             await asyncio.sleep(0)
 
 
-def _may_carry(flow: StreamFlow, target: Target) -> bool:
+def may_carry(flow: Flow, target: Target, outgoing: bool, tls_name: str) -> bool:
     """Whether a connection to the right address also leads to the domain that the target names.
 
     Of TLS connections an outgoing one counts only for the name that was verified, an incoming one only if the
     peer's certificate names the domain, or if no domain is asked for (RFC 5923 sections 5 and 6).
+
+    Args:
+        flow: the connection.
+        target: where a message is to go.
+        outgoing: whether it was opened from here.
+        tls_name: the name it was verified for.
     """
     if not flow.secure:
         return True
     wanted = target.tls_name or target.ip
-    if flow.outgoing:
-        return wanted == (flow.tls_name or flow.remote[0])
+    if outgoing:
+        return wanted == (tls_name or flow.remote[0])
     return wanted == target.ip or wanted in flow.peer_names

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flexipy.transport.counters import Counters
 from flexipy.transport.flow import Flow
+from flexipy.transport.load import LoadMeter
 from flexipy.transport.options import TransportOptions
 
 OnMessage = Callable[[bytes, Flow, float], None]
@@ -18,3 +19,4 @@ class TransportContext:
     on_message: OnMessage
     options: TransportOptions
     counters: Counters = field(default_factory=Counters)
+    load: LoadMeter = field(default_factory=lambda: LoadMeter(0.0))

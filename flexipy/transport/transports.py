@@ -16,13 +16,16 @@ from flexipy.transport.connect import Connector
 from flexipy.transport.connections import ConnectionTable
 from flexipy.transport.context import OnMessage, TransportContext
 from flexipy.transport.counters import Counters
-from flexipy.transport.errors import FlowError
+from flexipy.transport.elsewhere import Elsewhere, Watcher
+from flexipy.transport.errors import FlowError, TransportError
 from flexipy.transport.flow import Flow
 from flexipy.transport.listener import Listener
+from flexipy.transport.load import LoadMeter
 from flexipy.transport.locality import Locality
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
 from flexipy.transport.specs import TransportSpec
+from flexipy.transport.stream import StreamFlow
 from flexipy.transport.target import Target
 from flexipy.transport.tls import TlsIdentities
 from flexipy.transport.udp import UdpSocket
@@ -53,13 +56,14 @@ class Transports:
         options: TransportOptions,
         on_message: OnMessage,
         resolver: Resolver,
+        load: LoadMeter | None = None,
     ) -> None:
         self.listeners: list[Listener] = []
         self.options = options
         self.counters = Counters()
         self.resolver = resolver
         self._specs = list(specs)
-        self._context = TransportContext(on_message, options, self.counters)
+        self._context = TransportContext(on_message, options, self.counters, load or LoadMeter(0.0))
         self._table = ConnectionTable(self._context)
         self._locality = Locality(self.listeners)
         self._tls = TlsIdentities(options)
@@ -68,6 +72,17 @@ class Transports:
         self._acceptors: list[StreamAcceptor] = []
         self._token_key = tokens.load_key(options.flow_token_path)
         self._sweeper: asyncio.Task[None] | None = None
+        self._elsewhere: Elsewhere | None = None
+
+    def share(self, elsewhere: Elsewhere, watcher: Watcher) -> None:
+        """Look also among the connections of other processes, and let them know of ours.
+
+        Args:
+            elsewhere: theirs.
+            watcher: told of each of ours.
+        """
+        self._elsewhere = elsewhere
+        self._table.watcher = watcher
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -125,7 +140,25 @@ class Transports:
                 return None if listener is None else self._udp[listener].flow_to(target.ip, target.port)
             except ValueError:  # not an address
                 return None
-        return self._table.find(target)
+        found: Flow | None = self._table.find(target)
+        if found is None and self._elsewhere is not None:
+            found = self._elsewhere.find(target)
+        return found
+
+    def connections(self) -> list[StreamFlow]:
+        """The connections of this process."""
+        return self._table.flows()
+
+    def udp_flow(self, place: int, ip: str, port: int) -> Flow | None:
+        """The flow from one of our UDP sockets to an address.
+
+        Args:
+            place: of the listening point among `listeners`.
+            ip: numeric.
+            port: the remote's.
+        """
+        udp = self._udp.get(self.listeners[place])
+        return None if udp is None else udp.flow_to(ip, port)
 
     def connect(self, target: Target) -> "asyncio.Future[Flow]":
         """Open a connection to a target, unless there is a flow to it already.
@@ -162,7 +195,10 @@ class Transports:
             return None
         transport, local, remote = ends
         if transport != b"UDP":
-            return self._table.find_exact(transport, local, remote)
+            found: Flow | None = self._table.find_exact(transport, local, remote)
+            if found is None and self._elsewhere is not None:
+                found = self._elsewhere.find_exact(transport, local, remote)
+            return found
         for listener, udp in self._udp.items():
             bound = listener.local
             if bound[1] == local[1] and (bound[0] == local[0] or (listener.is_wildcard and listener.reaches(local[0]))):
@@ -179,6 +215,17 @@ class Transports:
         """The listening point whose address we advertise to `ip`."""
         canonical = normalize_ip(ip)
         return None if canonical is None else self._locality.listener_for(transport, canonical)
+
+    def certificate_problems(self) -> list[str]:
+        """Why listening points can't serve TLS, a line each; to be asked before they are started."""
+        problems: dict[str, None] = {}
+        for spec in self._specs:
+            if spec.transport in (b"TLS", b"WSS"):
+                try:
+                    self._tls.identity(spec)
+                except TransportError as error:
+                    problems[str(error)] = None
+        return list(problems)
 
     def reload_tls(self) -> list[str]:
         """Read all certificate files again; live connections are untouched.

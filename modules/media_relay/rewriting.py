@@ -11,6 +11,7 @@ from flexipy.media.relay import Expected, Leg
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Message
+from flexipy.sip.octets import SPACE
 from flexipy.sip.sdp import Candidate, Media, Sdp, is_address
 
 _UNSPECIFIED: Final = ("0.0.0.0", "::")
@@ -101,7 +102,7 @@ def redirect(media: Media, leg: Leg, address: str) -> None:
     if rtcp is not None:
         port = leg.port if muxed else leg.rtcp_port
         family = b"IP6" if ":" in address else b"IP4"
-        where = b" IN %b %b" % (family, address.encode()) if b" " in rtcp else b""
+        where = b" IN %b %b" % (family, address.encode()) if SPACE in rtcp else b""
         media.set_attribute(b"rtcp", b"%d" % port + where)
     if media.attributes(b"candidate"):
         ports = [leg.port] if muxed else [leg.port, leg.rtcp_port]

@@ -29,9 +29,9 @@ class PushNotification(Module):
 
     def provide(self) -> None:
         """Offer the push services to others."""
-        from flexipy.push.service import PushService
+        from flexipy.push.provider import Pusher
 
-        self.context.provide(PushService, self.pushing.service)
+        self.context.provide(Pusher, self.pushing.service)
 
     async def start(self) -> None:
         """Get hold of the registrar, and say what will not work."""
@@ -41,9 +41,14 @@ class PushNotification(Module):
         """Close the connections to push services."""
         await self.pushing.service.close()
 
+    def reload(self) -> list[str]:
+        """Read keys anew; what is wrong with them is logged as soon as it is known."""
+        self.pushing.service.reload()
+        return []
+
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """See whether the device of a branch has to be woken; the request itself goes on at once."""
-        if event.branch is not None and b"pn-" in event.request.uri_raw:
+        if event.branch is not None and event.request.uri_raw.find(b"pn-") >= 0:
             self.pushing.look_at(event)
         return None
 

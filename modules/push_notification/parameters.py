@@ -64,7 +64,12 @@ PARAMETERS = (
     string(
         "web-push-contact", "", "`mailto:` or `https:` address of whoever runs this server, told to those services."
     ),
-    boolean("external-push-flexiapi", "false", "Push through FlexiAPI.", implemented=False),
+    boolean(
+        "external-push-flexiapi",
+        "false",
+        "Push through FlexiAPI, the account server of Flexisip's makers, which flexipy does not speak to.",
+        implemented=False,
+    ),
     string(
         "external-push-uri",
         "",
@@ -94,12 +99,23 @@ PARAMETERS = (
         minimum=1,
         maximum=99,
     ),
+    boolean(
+        "refuse-unsupported-push",
+        "false",
+        "Answer `555 Push Notification Service Not Supported` to a registration that names a push service which is not "
+        "configured, as RFC 8599 has it. Otherwise it is accepted without pushes, as Flexisip does: many apps register "
+        "with the service of their maker whether or not the server can use it.",
+    ),
     boolean("enable-message-summaries-pn", "true", "Push when there is voicemail."),
     string("push-ca-file", "", "Certificates to trust in push services in place of the system's."),
-    string("https-proxy-host", "", "HTTP proxy to go through.", implemented=False),
-    integer("https-proxy-port", "3128", "Its port.", implemented=False),
-    string("https-proxy-username", "", "User name at the HTTP proxy.", implemented=False),
-    string("https-proxy-password", "", "Password at the HTTP proxy.", implemented=False),
+    string(
+        "https-proxy-host",
+        "",
+        "HTTP proxy through which push services are reached, by CONNECT; empty for none.",
+    ),
+    integer("https-proxy-port", "3128", "Its port.", minimum=1, maximum=65535),
+    string("https-proxy-username", "", "User name at the HTTP proxy; empty where it wants none."),
+    string("https-proxy-password", "", "Password at the HTTP proxy."),
     retired("windowsphone", "true", "the service is gone"),
     retired("windowsphone-package-sid", "", "the service is gone"),
     retired("windowsphone-application-secret", "", "the service is gone"),

@@ -6,19 +6,25 @@ import time
 from collections.abc import Awaitable
 
 from flexipy.proxy.api import Fork, ModuleContext, RequestEvent, ResponseEvent
+from flexipy.push.link import PushLink
 from flexipy.push.parameters import PushParameterError, PushTarget, read_target
-from flexipy.push.setup import make_service
+from flexipy.push.provider import Pusher
+from flexipy.push.service import PushService
+from flexipy.push.settings import settings_of
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
+from flexipy.sip import names as H
 from flexipy.sip.uri import scheme_of
 
-from .capabilities import feature_caps
+from .capabilities import Capabilities
 from .composing import Announcing, compose, what_happened
 from .refreshing import Refreshing
 from .waking import Wake, Waking, WakingOptions
 
 # A device that registered so lately over a connection that lives is awake, seconds; it gets as long to answer.
 _AWAKE = 5.0
+_IN_CALL = 2.0  # seconds that a device in a call gets to answer: it is awake, as a rule
+_PATIENCE = 5.0  # seconds that the start waits for the process that sends pushes
 
 
 class Pushing:
@@ -51,7 +57,10 @@ class Pushing:
             values.expression("add-to-tag-filter"),
         )
         self._registrar: Registrar | None = None
-        self.service = make_service(values, context.file, context.state_file, context.spawn, context.counters)
+        settings = settings_of(values, context.file, context.state_file)
+        self.service: Pusher = PushService((), settings.limit, context.spawn, context.counters)
+        if settings.may_push:
+            self.service = PushLink(settings, context.counters, self._report, context.logger)
         self._waking = Waking(context, lambda: self.service, options, self._announcing, self._forget)
         self._refreshing = Refreshing(context, lambda: self.service, values.integer("register-wakeup-threshold"))
 
@@ -59,16 +68,26 @@ class Pushing:
         """Get hold of the registrar, and say what will not work."""
         self._registrar = self._context.require(Registrar)
         logger = self._context.logger
-        for note in self.service.notes:
-            logger.error("%s", note)
-        if not self.service.providers:
-            logger.error("no push service can be used: nobody will be woken")
+        if isinstance(self.service, PushLink):
+            await self.service.start(_PATIENCE)
+        else:
+            self._report([])
         if not self._late:
             logger.warning("calls do not wait for woken apps: set fork-late=true in [module::Router]")
-        self._registrar.answer_edits.append(feature_caps(self.service))
+        capabilities = Capabilities(lambda: self.service, self._registrar.purrs)
+        self._registrar.answer_edits.append(capabilities.edit)
+        if self._context.values.boolean("refuse-unsupported-push"):
+            self._registrar.conditions.append(capabilities.refuse_unsupported)
         interval = self._context.values.seconds("register-wakeup-interval")
         if interval > 0:
             self._refreshing.begin(self._registrar, interval)
+
+    def _report(self, notes: list[str]) -> None:
+        """Keys have been read, at the start or again."""
+        for note in notes:
+            self._context.logger.error("%s", note)
+        if not self.service.can_push:
+            self._context.logger.error("no push service can be used: nobody will be woken")
 
     def look_at(self, event: RequestEvent) -> None:
         """See whether the device of a branch has to be woken."""
@@ -91,6 +110,8 @@ class Pushing:
         timeout = self._timeout if target.timeout is None else target.timeout
         if binding is not None and self._is_awake(binding):
             timeout = max(timeout, _AWAKE)
+        elif event.request.tag(H.TO):
+            timeout = max(timeout, _IN_CALL)  # whose connection is gone fails before that
         self._waking.begin(wake, timeout, event.now)
 
     def failed(self, event: ResponseEvent) -> None:

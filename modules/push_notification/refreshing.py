@@ -9,8 +9,8 @@ from typing import Final
 
 from flexipy.proxy.api import ModuleContext
 from flexipy.push.parameters import PushParameterError, read_target
+from flexipy.push.provider import Pusher
 from flexipy.push.request import PushEvent, PushKind, PushRequest, PushResult
-from flexipy.push.service import PushService
 from flexipy.registrar.binding import Binding, Record
 from flexipy.registrar.registrar import Registrar
 
@@ -26,7 +26,7 @@ class Refreshing:
         threshold: percentage of the lifetime after which an app is woken.
     """
 
-    def __init__(self, context: ModuleContext, service: Callable[[], PushService], threshold: int) -> None:
+    def __init__(self, context: ModuleContext, service: Callable[[], Pusher], threshold: int) -> None:
         self._context = context
         self._service = service
         self._share = threshold / 100
@@ -57,11 +57,12 @@ class Refreshing:
         for binding in [] if record is None else record.bindings:
             if b"pn-" in binding.uri.raw and self._is_due(binding, now):
                 push = refresh_push(binding)
-                if push is not None and not self._service().submit(push, self._told):
+                if push is not None:
+                    self._service().submit(push, self._told)
                     self._context.counters["push_refreshes"] += 1
 
     def _is_due(self, binding: Binding, now: float) -> bool:
-        # an app that says +sip.pnsreg refreshes by itself (RFC 8599 section 8.2)
+        # an app that says +sip.pnsreg refreshes by itself (RFC 8599 section 8.5)
         if binding.is_static or b"+sip.pnsreg" in binding.contact_params:
             return False
         lifetime = binding.expires_at - binding.updated_at

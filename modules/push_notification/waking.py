@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from flexipy.proxy.api import Branch, CallFork, Fork, ModuleContext, Response
+from flexipy.push.provider import Pusher
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
-from flexipy.push.service import PushService
 from flexipy.sip.timers import Timed
 
 from .composing import Announcing
@@ -85,7 +85,7 @@ class Waking:
     def __init__(
         self,
         context: ModuleContext,
-        service: Callable[[], PushService],
+        service: Callable[[], Pusher],
         options: WakingOptions,
         announcing: Announcing,
         forget: Callable[[Wake, float], None],
@@ -141,10 +141,7 @@ class Waking:
         self.patient.pop(wake.branch, None)
 
     def _send(self, wake: Wake, now: float) -> None:
-        refusal = self._service().submit(wake.push, partial(self._told, wake))
-        if refusal:
-            self._context.logger.info("%s: no push: %s", wake.push.call_id, refusal)
-            return
+        self._service().submit(wake.push, partial(self._told, wake))
         interval = self._pause(wake)
         if interval > 0:
             self._context.timers.set(interval, now, wake, _REPEAT)
@@ -160,7 +157,9 @@ class Waking:
 
     def _told(self, wake: Wake, push: PushRequest, result: PushResult) -> None:
         """A service answered."""
-        level = self._context.logger.info if result.outcome is Outcome.SENT else self._context.logger.warning
+        # Without an answer in it the refusal is ours: what a device asks for, which nobody need look after.
+        harmless = result.outcome is Outcome.SENT or (result.outcome is Outcome.REFUSED and not result.said)
+        level = self._context.logger.info if harmless else self._context.logger.warning
         level("%s: push to %s of %s: %s", push.call_id, push.target.provider, wake.key, result)
         if result.outcome is Outcome.SENT:
             if not wake.sent and isinstance(wake.fork, CallFork) and self.options.tells_caller:

@@ -29,9 +29,11 @@ from flexipy.sip.headers import NameAddr
 from flexipy.sip.message import Request
 from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, unescape
+from flexipy.workers.share import Share
 
 from .allowance import Allowance
 from .breadth import MAX_BREADTH, limit_breadth
+from .dialogs import DialogDevices
 from .late import LateDevices
 from .parameters import PARAMETERS
 from .pending import PendingMessages
@@ -41,6 +43,7 @@ _X_TARGET_URIS: Final = b"x-target-uris"
 _MOST_TARGETS: Final = 256  # one request must not become thousands
 # Nobody is asked for a password with these, so that they must not reach many.
 _WITHOUT_PASSWORD: Final = frozenset((b"ACK", b"BYE"))
+_GR: Final = frozenset(("gr",))
 # A message of these types is worthless once it is late.
 _NOT_KEPT: Final = (b"im-iscomposing+xml", b"imdn+xml")
 
@@ -96,6 +99,7 @@ class Router(Module):
         self._directory = self.context.optional(AccountDirectory)
         self._targets = TargetFinder(registrar, self._domains)
         self._late = LateDevices(self.context, registrar, self.context.agent.clock)
+        self._dialogs = DialogDevices(self.context, registrar, self._domains)
         self._pending = self._open_pending()
         self._restore_messages()
 
@@ -127,7 +131,10 @@ class Router(Module):
             return
         agent = self.context.agent
         now = agent.clock()
+        share = self.context.optional(Share)
         for message in self._pending.load():
+            if share is not None and not share.has_record(message.key):
+                continue  # another worker's
             left = message.expires_at - time.time()
             options = MessageForkOptions(True, self._messages.accept_timeout, left)
             event = agent.event_for(message.request, agent.no_flow, now)
@@ -160,6 +167,8 @@ class Router(Module):
 
     def on_request(self, event: RequestEvent) -> Awaitable[None] | None:
         """Fork it when its address is ours; let everything else pass."""
+        if self._calls.fork_late and self._dialogs.concerns(event) and self._route_in_dialog(event):
+            return None
         request = event.request
         names = request.names
         if event.route_token or (H.ROUTE in names and not self._resolve_routes):
@@ -230,7 +239,39 @@ class Router(Module):
         elif method == b"MESSAGE":
             self._fork_message(event, uri, destinations)
         else:
-            self._send_all(BasicFork(event, self._targets.key(uri)), event, destinations)
+            self._fork_basic(event, uri, destinations)
+
+    def _fork_basic(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
+        key = self._targets.key(uri)
+        # Within a call there is one device it can be for, and a push may be on its way to it.
+        late = self._calls.fork_late and _waits_for(event.request, destinations)
+        fork = BasicFork(event, key, late)
+        if late:
+            self._late.watch(fork, {destinations[0].key or key}, event.request, uri, destinations[0].uid)
+        self._send_all(fork, event, destinations)
+
+    def _route_in_dialog(self, event: RequestEvent) -> bool:
+        """Whether a request within a call is for a device that has slept or moved, and has been taken care of."""
+        binding = self._dialogs.find(event)
+        if binding is None:
+            return False
+        destination = Destination.of(binding)
+        original = event.request
+        if event.method == b"ACK" or not self._dialogs.may_sleep(binding):
+            event.request = destination.request_from(original)
+            event.route_token = destination.flow_token
+            return True
+        event.route_token = b""
+        self.context.counters["requests_in_dialog_forked"] += 1
+        fork: CallFork | BasicFork
+        if event.method == b"INVITE":
+            event.agent.reply_trying(event)
+            fork = CallFork(event, self._calls, binding.key)
+        else:
+            fork = BasicFork(event, binding.key, True)
+        self._late.watch(fork, {binding.key}, original, original.uri.without_params(_GR), binding.unique_id)
+        self._send_all(fork, event, [destination])
+        return True
 
     def _route_ack(self, event: RequestEvent, destinations: list[Destination]) -> None:
         # An ACK for a GRUU Contact in our domain: one device, no transaction.
@@ -306,6 +347,10 @@ class Router(Module):
             return
         self.context.counters["users_not_found"] += 1
         event.reply(480 if self._exists(uri) else 404)
+
+
+def _waits_for(request: Request, destinations: list[Destination]) -> bool:
+    return len(destinations) == 1 and bool(request.tag(H.TO)) and b"pn-" in destinations[0].uri.raw
 
 
 def _size(request: Request) -> int:

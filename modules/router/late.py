@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flexipy.proxy.api import CallFork, Fork, MessageFork, ModuleContext, Request
+from flexipy.proxy.api import BasicFork, CallFork, Fork, MessageFork, ModuleContext, Request
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.events import EventKind, RegistrarEvent
 from flexipy.registrar.registrar import Registrar
@@ -27,7 +27,14 @@ class LateDevices:
         self._registrar = registrar
         self._clock = clock
 
-    def watch(self, fork: CallFork | MessageFork, keys: set[str], original: Request, target: SipUri) -> None:
+    def watch(
+        self,
+        fork: CallFork | MessageFork | BasicFork,
+        keys: set[str],
+        original: Request,
+        target: SipUri,
+        device: str = "",
+    ) -> None:
         """Send the request also to devices that register under one of the keys until the fork is over.
 
         Args:
@@ -35,11 +42,15 @@ class LateDevices:
             keys: registrar keys.
             original: the request before any target was put in.
             target: the address asked for; a GRUU restricts it to one device.
+            device: unique id of the only binding that counts, or empty.
         """
         wanted = target.param("gr")
 
         def on_event(event: RegistrarEvent) -> None:
-            if event.kind in (EventKind.REGISTERED, EventKind.REFRESHED) and self._fits(event.binding, wanted):
+            binding = event.binding
+            if device and binding.unique_id != device:
+                return
+            if event.kind in (EventKind.REGISTERED, EventKind.REFRESHED) and self._fits(binding, wanted):
                 self._arrived(fork, event.binding, original)
 
         for key in keys:
@@ -58,3 +69,5 @@ class LateDevices:
                 self._context.counters["messages_delivered_late"] += 1
         elif isinstance(fork, CallFork):
             fork.replace(request, destination.uid, destination.q, destination.flow_token, now)
+        elif isinstance(fork, BasicFork):
+            fork.replace(request, destination.uid, destination.flow_token, now)

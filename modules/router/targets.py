@@ -59,7 +59,7 @@ class Destination:
         if self.as_route:
             routes.append(b"Route: <" + self.uri.raw + b">")
         else:
-            request.uri_raw = self.uri.raw
+            request.uri_raw = self.uri.as_request_uri().raw
         if routes:
             names = request.names
             place = names.index(H.ROUTE) if H.ROUTE in names else 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flexipy.sip import heads
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Message, Request, Response, parse
@@ -159,3 +161,15 @@ def test_ack_and_cancel_of_anything_can_be_read(one: bytes, other: bytes) -> Non
             assert found.uri_raw == sent.uri_raw
             assert found.cseq.number == sent.cseq.number
             assert found.get(H.VIA) == sent.top_via_raw
+
+
+def taken_apart(read_head: Callable[[bytes], heads.Head], data: bytes) -> heads.Head | None:
+    try:
+        return read_head(data)
+    except SipError:
+        return None
+
+
+@given(any_message)
+def test_both_readers_find_the_same(data: bytes) -> None:
+    assert taken_apart(heads.scan, data) == taken_apart(heads.split, data)

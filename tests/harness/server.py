@@ -40,6 +40,8 @@ _TRANSPORTS = {
     ("ws", "::1"): "sip:[::1]:{port};transport=ws",
     ("wss", "::1"): "sips:[::1]:{port};transport=wss",
 }
+# FLEXIPY_TEST_WORKERS=3 has every story told to a server of three workers.
+_WORKERS = os.environ.get("FLEXIPY_TEST_WORKERS", "1")
 _LISTENING = r"listening on (\w+) \S+:(\d+)$"
 _FAULT = re.compile(r"Traceback|Task exception was never retrieved|never awaited|Fatal Python error")
 
@@ -119,6 +121,7 @@ class Server:
                 "log-level": "debug",
                 "control-socket": "control",
                 "state-directory": "state",
+                "workers": _WORKERS,
                 "tls-certificates-file": self.certificate.name,
                 "tls-certificates-private-key": self.certificate.name,
             },

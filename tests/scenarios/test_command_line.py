@@ -83,6 +83,31 @@ def test_check_names_every_mistake_at_once(place: Path) -> None:
     assert lines[-1] == "bad.conf: 6 errors"
 
 
+def test_check_reads_the_files_that_the_configuration_names(place: Path) -> None:
+    (place / "some.conf").write_text(
+        "[global]\ntransports=sips:127.0.0.1:0;tls-certificates-file=no.pem;tls-certificates-private-key=no.pem\n"
+        "[module::Authentication]\nenabled=true\nauth-domains=*\nfile-path=passwords\n"
+        "[module::Forward]\nroutes-config-path=routes\n[module::Registrar]\nstatic-records-file=static\n"
+    )
+    (place / "passwords").write_text("version:1\nalice@home clrtxt:secret ;\nbob\n")
+    (place / "routes").write_text("<sip:192.0.2.1> home\n<sip:192.0.2.2\n")
+    (place / "static").write_text("nobody\n")
+    before = sorted(place.iterdir())
+    status, text = run_flexipy("--check", "-c", "some.conf", directory=place)
+    assert status == 1
+    for where in ("passwords:3: ", "routes:2: ", "static:1: ", "no.pem: "):
+        assert len([line for line in text.splitlines() if where in line]) == 1, text
+    assert text.splitlines()[-1] == "some.conf: 4 errors"
+    assert sorted(place.iterdir()) == before
+
+
+def test_check_refuses_what_a_start_refuses(place: Path) -> None:
+    (place / "some.conf").write_text("[module::Registrar]\ndb-implementation=redis\n")
+    status, text = run_flexipy("--check", "-c", "some.conf", directory=place)
+    assert status == 1
+    assert "db-implementation=redis" in text
+
+
 def test_a_server_with_such_a_configuration_does_not_start(place: Path) -> None:
     (place / "bad.conf").write_text(_MISTAKES)
     status, text = run_flexipy("-c", "bad.conf", directory=place)

@@ -96,9 +96,7 @@ EXPECTED = {
     "zeromf": Expected("3.3.11", 483),
     "cparam01": Expected("3.3.12", 200),
     "cparam02": Expected("3.3.13", 200),
-    # The message is good and may be registered elsewhere, but its Contact names the very address that it is
-    # registered for: calls would come back here until they die.
-    "regescrt": Expected("3.3.14", 403),
+    "regescrt": Expected("3.3.14", 200),
     "sdp01": Expected("3.3.15", FORWARDED),  # 406 is for the callee to say
     # 3.4: backward compatibility
     "inv2543": Expected("3.4.1", FORWARDED),
@@ -202,6 +200,18 @@ async def test_contact_parameter_belongs_to_header_or_uri(stage: Stage, name: st
     (answer,) = stage.answers
     (contact,) = answer.contacts()
     assert ("unknownparam" in contact.uri.params) == (name == "cparam02")
+
+
+@pytest.mark.parametrize("name", ["regescrt"])
+async def test_contact_keeps_its_escaped_header_and_calls_leave_without(stage: Stage, name: str) -> None:
+    await stage.send(message(name))
+    (answer,) = stage.answers
+    (contact,) = answer.contacts()
+    assert contact.uri_raw == b"sip:user@example.com?Route=%3Csip:sip.example.com%3E"
+    call = message("inv2543").replace(b"UserB@example.com", b"user@example.com")
+    stage.client.sends(call.replace(b"INVITE sip:UserB@example.com", b"INVITE sip:user@example.com"))
+    await stage.proxy.settle()
+    assert [request.uri_raw for request in stage.forwarded] == [b"sip:user@example.com"]
 
 
 @pytest.mark.parametrize("name", ["escnull"])

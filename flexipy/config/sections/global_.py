@@ -51,6 +51,28 @@ _SERVER = (
         "Path of the Unix socket that flexipy-cli talks to. Empty: 'flexisip-SERVER-PID' in /tmp, where "
         "tools written for Flexisip look for it.",
     ),
+    duration(
+        "max-processing-delay",
+        "300",
+        "How long a message may have waited before the server looks at it. While it is longer, new requests are "
+        "answered 503 with Retry-After; calls that stand, those being set up, and what ends them go on. With "
+        "credentials they are served until the delay is twice as long. 0 refuses none; flexipy's own parameter.",
+        unit="ms",
+    ),
+    duration(
+        "overload-retry-after",
+        "5",
+        "The Retry-After of those answers, in seconds; each asks for up to twice as much, so that not all come at "
+        "once. flexipy's own parameter.",
+    ),
+    integer(
+        "workers",
+        "1",
+        "How many processes share the work, each on a processor core of its own; flexipy's own parameter. One is "
+        "enough for a house and for hundreds of calls a second. More than there are cores are of no use.",
+        minimum=1,
+        maximum=64,
+    ),
     boolean(
         "auto-respawn",
         "true",

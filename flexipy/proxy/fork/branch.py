@@ -30,6 +30,7 @@ class Branch:
         uid: the unique id of the binding it goes to, or the URI.
         key: of that binding's record in the registrar, or empty.
         priority: the binding's q.
+        destination: the request URI before any module changed it.
         flow: the flow it was sent on last.
         flow_token: send on that flow only (RFC 5626), or empty.
         status: of the last response; 0 before any.
@@ -49,6 +50,7 @@ class Branch:
         "_uri",
         "cancelled",
         "context",
+        "destination",
         "event",
         "flow",
         "flow_token",
@@ -67,6 +69,7 @@ class Branch:
         self.event: RequestEvent | None = None
         self.uid = uid
         self.key = ""
+        self.destination = b""
         self.priority = priority
         self.flow_token = b""
         self.status = 0

@@ -147,8 +147,8 @@ class CallFork(Fork):
         if (
             old is not None
             and old.status >= 180
-            and old.event is not None
-            and old.event.request.uri_raw == request.uri_raw
+            and old.destination == request.uri_raw
+            and old.flow_token == flow_token
         ):
             return None  # it rings there already
         new = self.add(request, uid, priority, flow_token)

@@ -137,6 +137,7 @@ class Fork(ResponseContext):
         self.added += 1
         branch = Branch(self, uid, priority)
         branch.flow_token = flow_token
+        branch.destination = request.uri_raw
         branch.event = event.for_branch(branch, request)
         self.pending.append(branch)
         return branch

@@ -17,6 +17,7 @@ from flexipy.push.parameters import PushTarget
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest, PushResult
 from flexipy.push.service import PushService
 from flexipy.registrar.registrar import Registrar
+from flexipy.sip.message import Response
 from tests.harness.fake_network import FakeFlow, FakeProxy, request
 from tests.unit.proxy.house import DOMAIN, House
 
@@ -542,25 +543,60 @@ async def test_nobody_rings_for_a_refresh(open_push_house: Any) -> None:
     assert house.service.pushes == []
 
 
-async def caps(make_proxy: Any, contact: str, *settings: str) -> list[str]:
+async def registers(make_proxy: Any, contact: str, *settings: str) -> Response:
     modules = [RegistrarModule, Router, PushNotification, Forward]
-    external = "module::PushNotification/external-push-uri=http://127.0.0.1/"
     web = "module::PushNotification/web-push=true"
-    proxy = await make_proxy(modules, f"module::Registrar/reg-domains={DOMAIN}", external, web, *settings)
+    proxy = await make_proxy(modules, f"module::Registrar/reg-domains={DOMAIN}", web, *settings)
     flow = proxy.client("192.0.2.1")
     aor = f"<sip:bob@{DOMAIN}>"
-    flow.sends(request("REGISTER", f"sip:{DOMAIN}", [("Contact", contact)], to=aor, sender=f"{aor};tag=1"))
-    assert flow.last_response.status == 200
-    return [value.decode() for value in flow.last_response.get_all(b"feature-caps")]
+    headers = [("Contact", contact), ("Expires", "3600")]
+    flow.sends(request("REGISTER", f"sip:{DOMAIN}", headers, to=aor, sender=f"{aor};tag=1"))
+    return flow.last_response
+
+
+async def caps(make_proxy: Any, contact: str, *settings: str) -> list[str]:
+    response = await registers(make_proxy, contact, *settings)
+    assert response.status == 200
+    return [value.decode() for value in response.get_all(b"feature-caps")]
 
 
 async def test_an_app_hears_whether_it_can_be_pushed(make_proxy: Any) -> None:
     (found,) = await caps(make_proxy, "<sip:bob@192.0.2.1;pn-provider=webpush;pn-prid=https%3a//x.example/>")
     assert found.startswith('*;+sip.pns="webpush";+sip.vapid="B')
+    assert ';+sip.pnspurr="' in found
+    assert "pnsreg" not in found
 
 
 async def test_an_app_that_asks_hears_of_all_services(make_proxy: Any) -> None:
-    assert len(await caps(make_proxy, "<sip:bob@192.0.2.1;pn-provider>")) == 1
+    (found,) = await caps(make_proxy, "<sip:bob@192.0.2.1;pn-provider>")
+    assert "pnspurr" not in found
+
+
+async def test_a_service_of_ones_own_reaches_every_app(make_proxy: Any) -> None:
+    external = "module::PushNotification/external-push-uri=http://127.0.0.1/"
+    (found,) = await caps(make_proxy, "<sip:bob@192.0.2.1;pn-provider=ntfy;pn-prid=door>", external)
+    assert found.startswith('*;+sip.pns="ntfy";')
+
+
+async def test_an_app_that_renews_by_itself_hears_how_early(make_proxy: Any) -> None:
+    contact = "<sip:bob@192.0.2.1;pn-provider=webpush;pn-prid=https%3a//x.example/>;+sip.pnsreg"
+    (found,) = await caps(make_proxy, contact)
+    assert found.endswith(';+sip.pnsreg="120"')
+    (found,) = await caps(make_proxy, contact, "module::Registrar/force-expires=100")
+    assert found.endswith(';+sip.pnsreg="50"')
+
+
+async def test_an_app_of_another_service_is_registered_all_the_same(make_proxy: Any) -> None:
+    assert await caps(make_proxy, "<sip:bob@192.0.2.1;pn-provider=fcm;pn-param=p;pn-prid=token>") == []
+
+
+async def test_an_app_of_another_service_is_refused_where_that_is_wanted(make_proxy: Any) -> None:
+    strict = "module::PushNotification/refuse-unsupported-push=true"
+    response = await registers(make_proxy, "<sip:bob@192.0.2.1;pn-provider=fcm;pn-param=p;pn-prid=token>", strict)
+    assert (response.status, response.reason) == (555, b"Push Notification Service Not Supported")
+    assert response.get(b"feature-caps") == b'*;+sip.pns="webpush"'
+    for contact in ("sip:bob@192.0.2.1", "sip:bob@192.0.2.1;pn-provider", "sip:bob@192.0.2.1;pn-provider=webpush"):
+        assert (await registers(make_proxy, f"<{contact}>", strict)).status == 200
 
 
 @pytest.mark.parametrize("parameters", ["", ";pn-provider=apns;pn-prid=" + VOIP, ";x=pn-provider"])

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from flexipy.push.apns import Apple
+from flexipy.push.apns_keys import load_keys
 from tests.harness.certificates import Authority
 from tests.harness.fake_apns import FakeApns
 
@@ -32,6 +33,7 @@ async def apple(tmp_path: Path, authority: Authority, apns: FakeApns) -> AsyncIt
     def context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authority.file)
 
-    made = Apple(tmp_path / "keys", apns.address, apns.address, context)
+    keys = tmp_path / "keys"
+    made = Apple(load_keys(keys), keys, apns.address, apns.address, context)
     yield made
     await made.close()

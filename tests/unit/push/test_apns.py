@@ -161,7 +161,7 @@ async def test_certificates_are_chosen_by_app_service_and_stage(tmp_path: Path, 
     apns.trust_certificate(app_certificate(keys, "org.app.voip.prod"), "org.app.voip")
     apns.trust_certificate(app_certificate(keys, "org.app.prod"), "org.app")
     apns.trust_certificate(app_certificate(keys, "org.app.dev"), "org.app", "org.app.voip")
-    apple = Apple(keys, apns.address, apns.address, lambda: tls_context(str(authority.file)))
+    apple = Apple(load_keys(keys), keys, apns.address, apns.address, lambda: tls_context(str(authority.file)))
     for kind in (PushKind.VOIP, PushKind.ALERT):
         for provider in ("apns", "apns.dev"):
             target = PushTarget(provider, "org.app", "", "a1" * 32, "b2" * 32)

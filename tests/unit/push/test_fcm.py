@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from flexipy.push import http as http_module
-from flexipy.push.fcm import Firebase, ServiceAccount
+from flexipy.push.fcm import Firebase, ServiceAccount, read_account
 from flexipy.push.http import HttpClient, tls_context
 from flexipy.push.parameters import PushTarget
 from flexipy.push.provider import ProviderError
@@ -52,7 +52,7 @@ async def google(tmp_path: Path, authority: Authority) -> AsyncIterator[Google]:
     async with FakeFcm(tmp_path, authority) as service:
         http = HttpClient(tls_context(str(authority.file)))
         clock = Clock()
-        account = ServiceAccount(service.account(), http, 300, 60, clock)
+        account = ServiceAccount(read_account(service.account()), http, 300, 60, clock)
         firebase = Firebase({"house": account}, http, service.address)
         yield Google(service, firebase, clock)
         await firebase.close()
@@ -105,7 +105,7 @@ async def test_google_is_not_pestered_for_tokens(google: Google) -> None:
 
 async def test_a_key_that_google_does_not_know_is_told(google: Google, tmp_path: Path) -> None:
     service_account(tmp_path / "house.json", f"{google.service.url}/token")
-    account = ServiceAccount(tmp_path / "house.json", google.firebase._http, 300, 60)
+    account = ServiceAccount(read_account(tmp_path / "house.json"), google.firebase._http, 300, 60)
     result = await Firebase({"house": account}, google.firebase._http, google.service.address).send(push())
     assert result.outcome is Outcome.LATER
     assert "400 invalid_grant" in result.meaning
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_account_is_told_in_one_line(tmp_path: Path, content: 
     path = tmp_path / "account.json"
     path.write_text(content)
     with pytest.raises(ProviderError, match="not the key file of a service account") as raised:
-        ServiceAccount(path, HttpClient(tls_context()), 300, 60)
+        read_account(path)
     assert "\n" not in str(raised.value)
 
 
@@ -167,5 +167,5 @@ def test_a_secret_is_never_sent_in_the_clear(tmp_path: Path) -> None:
     path = tmp_path / "account.json"
     service_account(path, "http://127.0.0.1/token")
     with pytest.raises(ProviderError, match="https"):
-        ServiceAccount(path, HttpClient(tls_context()), 300, 60)
+        read_account(path)
     assert json.loads(path.read_text())["token_uri"].startswith("http://")

@@ -6,7 +6,9 @@ import pytest
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
-from flexipy.sip.message import MAX_HEADERS, Request, Response, VersionError, parse, unfold
+from flexipy.sip.heads import MAX_HEADERS
+from flexipy.sip.message import Request, Response, VersionError, parse, unfold
+from flexipy.sip.plain import plain_address
 
 INVITE = (
     b"INVITE sip:bob@biloxi.com SIP/2.0\r\n"
@@ -208,3 +210,9 @@ def test_a_tag_that_is_there_stays() -> None:
     )
     assert request.in_dialog
     assert Response.to_request(request, 481, "", b"new").to.tag == "old"
+
+
+def test_addresses_stay_right_when_there_are_more_than_are_remembered() -> None:
+    for number in range(20_000):
+        line = b"From: <sip:crowd%d@example.org>;tag=1" % (number % 17_000)
+        assert plain_address(line) == f"crowd{number % 17_000}@example.org"

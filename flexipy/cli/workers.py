@@ -1,0 +1,69 @@
+"""Runs a server as several processes (`[global] workers`)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from flexipy.cli.parent import Parent, Place
+from flexipy.cli.run import ServerOptions, in_loop, report_failure, serve, write_pid
+from flexipy.config.config import Config
+from flexipy.proxy.routing import BRANCH_PREFIX
+from flexipy.servers.proxy import StartError, listening_points
+from flexipy.transport.errors import TransportError
+from flexipy.transport.probe import ports_of
+from flexipy.transport.resolver import Resolver
+from flexipy.workers.worker import Worker
+
+logger = logging.getLogger("flexipy")
+
+
+def run_workers(count: int, config: Config, server_options: ServerOptions, options: argparse.Namespace) -> int:
+    """Start the workers and stay until told to leave; returns the exit status."""
+    hosts, texts, version = server_options
+    pidfile: str | None = options.pidfile
+    report = bool(options.daemon or options.syslog)
+    try:
+        # Workers share their ports with whoever asks: whether somebody else has them is to be found out before.
+        specs = listening_points(config, texts)
+        ports = asyncio.run(ports_of(specs, Resolver(hosts)))
+    except (StartError, TransportError) as error:
+        report_failure(StartError(str(error)), report)
+        return 1
+    points = [replace(spec, port=port) for spec, port in zip(specs, ports, strict=True)]
+
+    def on_ready() -> None:
+        if pidfile:
+            write_pid(pidfile)
+        logger.info("ready")
+
+    def work(place: Place) -> int:
+        worker = Worker(place.index, place.inboxes, BRANCH_PREFIX, place.alive)
+        ready = partial(_ready, place)
+        return in_loop(serve(config, (hosts, points, version), None, report, worker, ready))
+
+    status = Parent(count, work, on_ready).run()
+    if pidfile:
+        Path(pidfile).unlink(missing_ok=True)
+    return status
+
+
+def _ready(place: Place, leaving: asyncio.Event) -> None:
+    """Tell the parent, and leave when it is gone."""
+    logger.info("worker %d is ready, process %d", place.index, os.getpid())
+    loop = asyncio.get_running_loop()
+
+    def parent_is_gone() -> None:
+        loop.remove_reader(place.parent)
+        leaving.set()
+
+    loop.add_reader(place.parent, parent_is_gone)
+    with contextlib.suppress(BrokenPipeError):  # gone already
+        os.write(place.ready, b"r")
+    os.close(place.ready)

@@ -1,0 +1,110 @@
+"""Which worker a message belongs to; every worker comes to the same answer from the bytes alone.
+
+A response belongs to the worker that sent the request: our branch names it. A request belongs to the worker that its
+Call-ID falls to, so that a call's INVITE, CANCEL, ACK and BYE, from whichever side and by whichever flow they come,
+find each other, and what modules remember of the call. A REGISTER, and a MESSAGE outside of calls, belong to the worker
+that the user of their To falls to: changes of one record are then made one after the other, and messages that wait for
+one person keep their order. Only the user counts, since one record may gather several domains.
+
+Hashes are those of the interpreter: keyed, so that nobody outside can choose messages that all fall to one worker, and
+the same in all workers, since they are forked from one process.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flexipy.sip import names as H
+from flexipy.sip.errors import SipError
+from flexipy.sip.message import Request, parse
+from flexipy.sip.params import encode
+
+# Escapes, quotes and passwords need a closer look.
+_UNUSUAL: Final = (b"%", b'"', b":", b"\\", b"<", b">", b"\r")
+_BY_USER: Final = (b"REGISTER ", b"MESSAGE ")
+_RESPONSE: Final = b"SIP/2.0 "
+_FIRST_VIA_WITHIN: Final = 4096  # bytes; Record-Routes may stand before it
+
+
+def owner_of_key(key: str, count: int) -> int:
+    """The worker that changes a record.
+
+    Args:
+        key: of the record, `user@host`.
+        count: how many workers there are.
+    """
+    return hash(encode(key.rpartition("@")[0])) % count
+
+
+def owner_of(data: bytes, branch_prefix: bytes, count: int) -> int:
+    """The worker that a message belongs to.
+
+    Args:
+        data: its bytes.
+        branch_prefix: what our branches begin with; the worker's number follows, two hexadecimal digits.
+        count: how many workers there are.
+
+    Returns:
+        The worker's number; -1 for what can be dealt with anywhere: it is no answer to anything of ours, or cannot
+        be read.
+    """
+    if data.startswith(_RESPONSE):
+        start = data.find(branch_prefix, 0, _FIRST_VIA_WITHIN)
+        if start < 0:
+            return -1
+        start += len(branch_prefix)
+        return _number(data[start : start + 2], count)
+    if data.startswith(_BY_USER):
+        user = _user_of_to(data)
+        if user is not None:
+            return hash(user) % count
+    call_id = _call_id(data)
+    return hash(call_id) % count if call_id else -1
+
+
+def _number(digits: bytes, count: int) -> int:
+    try:
+        number = int(digits, 16)
+    except ValueError:
+        return -1
+    return number if number < count else -1
+
+
+def _call_id(data: bytes) -> bytes:
+    end = data.find(b"\r\n\r\n")
+    start = data.find(b"\nCall-ID:", 0, end)
+    if start > 0:
+        value = data[start + 9 : data.find(b"\r", start)].strip()
+        if value:
+            return value
+    request = _parsed(data)  # compact, folded, or written in an unusual way
+    return b"" if request is None else request.call_id
+
+
+def _user_of_to(data: bytes) -> bytes | None:
+    """The user in the To of a request outside of dialogs; None for one within, or that cannot be read."""
+    end = data.find(b"\r\n\r\n")
+    start = data.find(b"\nTo:", 0, end)
+    if start > 0:
+        head, sip, rest = data[start + 4 : data.find(b"\r", start)].partition(b"<sip:")
+        user, at, rest = rest.partition(b"@")
+        if sip and at and b'"' not in head and b";" not in rest and not any(byte in user for byte in _UNUSUAL):
+            return user
+    request = _parsed(data)
+    if request is None:
+        return None
+    try:
+        if request.tag(H.TO):
+            return None
+        aor = request.to_uri.aor
+    except SipError:
+        return None
+    return encode(aor.rpartition("@")[0])
+
+
+def _parsed(data: bytes) -> Request | None:
+    try:
+        message = parse(data)
+    except SipError:
+        return None
+    return message if isinstance(message, Request) else None

@@ -1,0 +1,275 @@
+"""Every worker has every binding: changes go to the others as lines of the journal, before the 200 leaves.
+
+Records are changed by their owner only (see `ownership.py`), and what one worker says arrives in order, so that a
+record is the same everywhere without further ado. Who looks a record up that another worker changes first takes in
+what has arrived: a caller who knows of a registration by its 200 finds it at any worker. The first worker also writes
+the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from flexipy.registrar.binding import Binding, Change, ChangeKind, Record
+from flexipy.registrar.journal import Journal
+from flexipy.registrar.journal_lines import (
+    BadLineError,
+    binding_line,
+    fields_of,
+    read_binding,
+    refresh,
+    refresh_line,
+    removal_line,
+)
+from flexipy.sip.params import decode
+from flexipy.workers.ownership import owner_of_key
+
+_CHUNK: Final = 200  # records told at once
+
+OnChanges = Callable[[str, list[Change]], None]
+
+
+class Replication:
+    """What the store needs of the other workers; a service that the Registrar module asks for.
+
+    Args:
+        index: the number of this worker.
+        count: how many there are.
+        publish: sends lines to all other workers before it returns.
+        take_in: has the lines applied that have arrived.
+        later: calls something soon, but not before this turn of the loop ends.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        count: int,
+        publish: Callable[[bytes], None],
+        take_in: Callable[[], None],
+        later: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.index = index
+        self.count = count
+        self.publish = publish
+        self.take_in = take_in
+        self._later = later
+        self._news: list[tuple[str, list[Change]]] = []
+        self._store: ReplicatedStore | None = None
+        self._on_changes: OnChanges = _nobody_listens
+        self._early: list[bytes] = []
+        self._seen: set[tuple[str, str]] | None = None
+
+    @property
+    def writes_journal(self) -> bool:
+        """Whether this is the worker that keeps bindings over a restart."""
+        return self.index == 0
+
+    def owns(self, key: str) -> bool:
+        """Whether this worker changes a record."""
+        return owner_of_key(key, self.count) == self.index
+
+    def connect(self, store: ReplicatedStore, on_changes: OnChanges) -> None:
+        """Set what is kept in step.
+
+        Args:
+            store: this worker's.
+            on_changes: told of what the others changed.
+        """
+        self._store = store
+        self._on_changes = on_changes
+        early, self._early = self._early, []
+        for lines in early:
+            self.apply(lines)
+
+    def apply(self, lines: bytes) -> None:
+        """What another worker published."""
+        if self._store is None:
+            self._early.append(lines)
+            return
+        seen = self._seen
+        for key, change in self._store.apply(lines):
+            if seen is not None:
+                seen.add((key, change[1].unique_id))
+            self._announce(key, [change])
+
+    def _announce(self, key: str, changes: list[Change]) -> None:
+        # Not at once: lines are also applied in the middle of a lookup, and who hears of them may begin anything.
+        if not self._news:
+            self._later(self._announce_all)
+        self._news.append((key, changes))
+
+    def _announce_all(self) -> None:
+        news, self._news = self._news, []
+        for key, changes in news:
+            self._on_changes(key, changes)
+
+    # --- beginning anew ----------------------------------------------------------------------------------
+
+    def begin_learning(self) -> None:
+        """From now on note which bindings the others tell of: there may be more here, from before."""
+        self._seen = set()
+
+    def end_learning(self) -> None:
+        """All have told what they know: what none of them knows is gone."""
+        seen, self._seen = self._seen, None
+        if seen is None or self._store is None:
+            return
+        for key, changes in self._store.prune(seen):
+            self._announce(key, changes)
+
+    def tell(self, for_whom: int, alive: frozenset[int]) -> Iterator[bytes]:
+        """Lines for a worker that begins anew: this worker's records, and from the first those of no other.
+
+        Args:
+            for_whom: the number of that worker.
+            alive: those that it asks.
+        """
+        if self._store is None:
+            return
+        orphans = self.index == min(alive)
+        keys = list(self._store.keys())
+        for start in range(0, len(keys), _CHUNK):
+            lines: list[bytes] = []
+            for key in keys[start : start + _CHUNK]:
+                owner = owner_of_key(key, self.count)
+                if owner == self.index or (orphans and (owner == for_whom or owner not in alive)):
+                    record = self._store.peek(key)
+                    lines += [binding_line(binding) for binding in record.bindings] if record is not None else []
+            if lines:
+                yield b"".join(lines)
+
+
+class ReplicatedStore:
+    """Records in each worker's memory, kept in step.
+
+    Args:
+        replication: the way to the others.
+        journal: writes each change down; None in all workers but the first.
+        records: what the journal restored.
+    """
+
+    local = True
+
+    def __init__(
+        self, replication: Replication, journal: Journal | None = None, records: dict[str, Record] | None = None
+    ) -> None:
+        self._replication = replication
+        self._journal = journal
+        self._records: dict[str, Record] = records if records is not None else {}
+
+    def load(self, key: str) -> Record | None:
+        """The record of a key, None where there is none."""
+        replication = self._replication
+        if not replication.owns(key):
+            replication.take_in()
+        return self._records.get(key)
+
+    def peek(self, key: str) -> Record | None:
+        """The record of a key as it is known here."""
+        return self._records.get(key)
+
+    def save(self, record: Record, changes: list[Change]) -> None:
+        """Keep a changed record and let the others know; one without bindings is forgotten."""
+        if record.bindings:
+            self._records[record.key] = record
+        else:
+            self._records.pop(record.key, None)
+        lines = lines_of(changes)
+        if lines:
+            if self._journal is not None:
+                self._journal.write_lines(lines)
+            self._replication.publish(lines)
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all records."""
+        self._replication.take_in()
+        return iter(list(self._records))
+
+    def records(self) -> Iterator[Record]:
+        """All records."""
+        return iter(list(self._records.values()))
+
+    # --- what others changed -----------------------------------------------------------------------------
+
+    def apply(self, lines: bytes) -> list[tuple[str, Change]]:
+        """Do what another worker did.
+
+        Returns:
+            The changes, each with its record's key.
+        """
+        if self._journal is not None:
+            self._journal.write_lines(lines)
+        changes: list[tuple[str, Change]] = []
+        for line in lines.split(b"\n")[:-1]:
+            change = self._apply(line)
+            if change is not None:
+                changes.append((change[1].key, change))
+        return changes
+
+    def _apply(self, line: bytes) -> Change | None:
+        try:
+            fields = fields_of(line)
+            if fields[0] == b"B":
+                return self._bind(read_binding(fields))
+            record = self._records.get(decode(fields[1]))
+            found = None if record is None else record.get(decode(fields[2]))
+            if record is None or found is None:
+                return None
+            if fields[0] == b"R":
+                refresh(found, fields)
+                return ChangeKind.EXTENDED, found
+        except BadLineError:  # pragma: no cover - nothing between two processes damages it
+            return None
+        self._remove(record, [found])
+        return ChangeKind.REMOVED, found
+
+    def _bind(self, binding: Binding) -> Change:
+        record = self._records.get(binding.key)
+        if record is None:
+            record = self._records[binding.key] = Record(binding.key)
+        binding.key = record.key  # one string for all
+        record.earliest = min(record.earliest, binding.lapses_at)
+        old = record.get(binding.unique_id)
+        if old is None:
+            record.bindings.append(binding)
+            return ChangeKind.ADDED, binding
+        bindings = list(record.bindings)
+        bindings[bindings.index(old)] = binding
+        record.bindings = bindings
+        return ChangeKind.REPLACED, binding
+
+    def _remove(self, record: Record, gone: list[Binding]) -> None:
+        record.bindings = [binding for binding in record.bindings if binding not in gone]
+        if not record.bindings:
+            self._records.pop(record.key, None)
+
+    def prune(self, known: set[tuple[str, str]]) -> list[tuple[str, list[Change]]]:
+        """Forget each binding that is not among those, by key and unique id; what went."""
+        pruned: list[tuple[str, list[Change]]] = []
+        for record in list(self._records.values()):
+            gone = [binding for binding in record.bindings if (record.key, binding.unique_id) not in known]
+            if gone:
+                self._remove(record, gone)
+                changes = [(ChangeKind.REMOVED, binding) for binding in gone]
+                if self._journal is not None:
+                    self._journal.write_lines(lines_of(changes))
+                pruned.append((record.key, changes))
+        return pruned
+
+
+def lines_of(changes: Iterable[Change]) -> bytes:
+    """Changes as lines of the journal; an expiry has none, each worker sees it for itself."""
+    lines: list[bytes] = []
+    for kind, binding in changes:
+        if kind is ChangeKind.EXTENDED:
+            lines.append(refresh_line(binding))
+        elif kind is ChangeKind.REMOVED:
+            lines.append(removal_line(binding))
+        elif kind is not ChangeKind.EXPIRED:
+            lines.append(binding_line(binding))
+    return b"".join(lines)
+
+
+def _nobody_listens(key: str, changes: list[Change]) -> None:
+    pass
