@@ -26,6 +26,7 @@ class RelayedCall:
         "_on_close",
         "_opened",
         "_options",
+        "_partner",
         "_pool",
         "_streams",
         "_winner",
@@ -53,6 +54,7 @@ class RelayedCall:
         self._branches: dict[Hashable, None] = {}
         self._answered: list[Hashable] = []
         self._winner: Hashable | None = None
+        self._partner: Hashable | None = None
 
     def __repr__(self) -> str:
         return f"<RelayedCall {self.name}>"
@@ -61,6 +63,19 @@ class RelayedCall:
     def branches(self) -> Collection[Hashable]:
         """The keys that live."""
         return self._branches.keys()
+
+    @property
+    def partner(self) -> Hashable | None:
+        """The branch with which the caller agrees on keys by DTLS or ZRTP; None: with nobody yet.
+
+        Keys are agreed on by two, and there are callers who do so once in a call. Of several branches that ring any
+        may take it: the handshakes of all of them are held back until one has, or is the only one left.
+        """
+        if self._winner is not None:
+            return self._winner
+        if self._partner not in self._answered:
+            self._partner = self._answered[0] if self._answered and len(self._branches) == 1 else None
+        return self._partner
 
     @property
     def closed(self) -> bool:
@@ -216,4 +231,4 @@ class RelayedCall:
         hearing = self._answered if self._winner is not None or not most else self._answered[:most]
         speaking = hearing[-1:] if self._options.single else hearing
         leader = hearing[-1] if self._options.single and hearing else None
-        stream.direct(tuple(hearing), tuple(speaking), leader, self._winner is not None)
+        stream.direct(tuple(hearing), tuple(speaking), leader, self.partner, self._winner is not None)

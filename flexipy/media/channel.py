@@ -20,6 +20,8 @@ _DRAIN = 64
 _BURST = 0.001
 """Seconds between wake-ups below which the next one reads more."""
 _LARGEST = 65535
+_LARGEST_HELD = 2048
+"""Bytes; the first flight of a handshake fits into a packet of the network."""
 
 Rewrite = Callable[[bytes, float], bytes | None]
 """Makes a packet and the time of its arrival into what is sent; None: nothing."""
@@ -41,7 +43,9 @@ class Channel:
         "_recvfrom",
         "_socket",
         "bytes",
+        "handshake_routes",
         "heard",
+        "held",
         "opaque",
         "packets",
         "rewrite",
@@ -71,7 +75,11 @@ class Channel:
         self.source = source
         self.opaque = False
         self.routes: tuple[Route, ...] = ()
-        """Where RTP goes, and what belongs to it (STUN, DTLS)."""
+        """Where RTP goes, and the STUN beside it."""
+        self.handshake_routes: tuple[Route, ...] = ()
+        """Where DTLS and ZRTP go."""
+        self.held: bytes | None = None
+        """The last packet of a handshake that had nowhere to go."""
         self.rtcp_routes: tuple[Route, ...] = ()
         self.rewrite: Rewrite | None = None
         self.rewrite_rtcp: Rewrite | None = None
@@ -90,8 +98,16 @@ class Channel:
         """
         self._loop.remove_reader(self._socket.fileno())
         self._moved = nobody
-        self.routes = self.rtcp_routes = ()
+        self.routes = self.rtcp_routes = self.handshake_routes = ()
+        self.held = None
         self.rewrite = self.rewrite_rtcp = None
+
+    def shake_hands(self, routes: tuple[Route, ...]) -> None:
+        """Set where DTLS and ZRTP go from now on, and send on what waits: who sent it may wait long to repeat it."""
+        self.handshake_routes = routes
+        if routes and self.held is not None:
+            self._copy(self.held, routes)
+            self.held = None
 
     def send(self, packet: bytes, address: Address) -> None:
         """Send something of our own."""
@@ -124,6 +140,12 @@ class Channel:
                 counters["relay_copies"] += 1
             except OSError:
                 counters["relay_send_failures"] += 1
+
+    def _pass_handshake(self, packet: bytes) -> None:
+        if self.handshake_routes:
+            self._copy(packet, self.handshake_routes)
+        elif len(packet) <= _LARGEST_HELD:
+            self.held = packet
 
     def _pass_rtcp(self, packet: bytes, now: float) -> None:
         if self.rewrite_rtcp is not None:
@@ -232,6 +254,8 @@ class RtpChannel(Channel):
         self._counters["relay_bytes"] += len(packet)
         if kind == rtp.RTCP:
             self._pass_rtcp(packet, now)
+        elif rtp.is_handshake(packet) and not self.opaque:
+            self._pass_handshake(packet)
         else:
             self._copy(packet, self.routes)
 
@@ -284,5 +308,7 @@ class RtcpChannel(Channel):
             self._counters["relay_bytes"] += len(data)
             if kind == rtp.RTCP:
                 self._pass_rtcp(data, now)
+            elif rtp.is_handshake(data) and not self.opaque:
+                self._pass_handshake(data)
             else:
                 self._copy(data, self.routes)

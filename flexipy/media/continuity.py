@@ -3,6 +3,10 @@
 The first leader's packets pass as they are. Those of a later one are given the SSRC that the caller knows, and numbers
 that continue those sent before; RTCP is translated to match, both ways. A leader that said BYE has ended its source:
 the next one passes as it is again, as a new source.
+
+A leader may send several sources. One that comes when the other has ended continues it. One beside it is kept apart:
+of audio it passes as it is; of video it is what repairs the first (RFC 4588, RFC 5109), which names packets by the
+numbers that they have no more, and is left out.
 """
 
 import struct
@@ -14,6 +18,9 @@ from flexipy.media.statistics import MAX_DROPOUT, MAX_MISORDER, Source
 _HEADER = struct.Struct("!BBHI4s")
 _HALF = 0x80000000
 _MARKER = 0x80
+_ENDED = 0.5
+"""Seconds of silence after which a source counts as ended, and another continues it whatever it is."""
+_MOST_APART = 16
 
 
 class Continuity:
@@ -28,9 +35,12 @@ class Continuity:
     """
 
     __slots__ = (
+        "_apart",
         "_at",
         "_ended",
+        "_kinds",
         "_next",
+        "_replaced",
         "_source",
         "_ssrc",
         "_timestamp",
@@ -51,6 +61,9 @@ class Continuity:
         self._source = Source()
         self.video = False
         self._translation: Translation | None = None
+        self._replaced: Translation | None = None
+        self._kinds: set[int] = set()
+        self._apart: set[bytes] = set()
 
     def passed(self, source: Source) -> None:
         """Note that a leader's packets passed as they are until now, when it stops to lead.
@@ -77,7 +90,9 @@ class Continuity:
             self._ssrc = None
             self._ended = False
         self._source = source
-        self._translation = None
+        self._translation = self._replaced = None
+        self._kinds.clear()
+        self._apart.clear()
         self.rewriting = self._ssrc is not None
 
     def rewrite(self, packet: bytes, now: float) -> bytes | None:
@@ -88,7 +103,7 @@ class Continuity:
             now: seconds of a steady clock.
 
         Returns:
-            None for a packet from before the leader's first: its number is taken.
+            None for a packet from before the leader's first, whose number is taken, and for what repairs others.
 
         """
         if self._ssrc is None:
@@ -107,6 +122,10 @@ class Continuity:
             elif ahead > MAX_DROPOUT:
                 translation = None  # it started anew
         else:
+            if translation is not None and self._is_apart(packet, sequence, now):
+                known = self.video or self._is_late(packet, sequence) or packet.startswith(self._ssrc, 8)
+                return None if known else packet
+            self._replace(translation)
             translation = None
         if translation is None:
             translation = self._begin(packet[8:12], sequence, timestamp, flags & 0x7F, now)
@@ -121,6 +140,7 @@ class Continuity:
             if out_timestamp - self._timestamp & 0xFFFFFFFF < _HALF:
                 self._timestamp = out_timestamp
             self._at = now
+            self._kinds.add(flags & 0x7F)
         return _HEADER.pack(packet[0], flags, out, out_timestamp, self._ssrc) + packet[12:]
 
     def rewrite_rtcp(self, compound: bytes, _now: float) -> bytes | None:
@@ -139,6 +159,32 @@ class Continuity:
         if not self.rewriting or self._ssrc is None or translation is None:
             return compound
         return rtcp.toward_leader(compound, self._ssrc, translation)
+
+    def _is_apart(self, packet: bytes, sequence: int, now: float) -> bool:
+        """Whether a packet of another SSRC than before belongs to a source beside it."""
+        if self._is_late(packet, sequence):
+            return True
+        if now - self._at >= _ENDED:
+            return False
+        return packet[8:12] in self._apart or packet[1] & 0x7F not in self._kinds
+
+    def _is_late(self, packet: bytes, sequence: int) -> bool:
+        """Whether a packet was sent before another source took the place of its own."""
+        old = self._replaced
+        return (
+            old is not None
+            and packet.startswith(old.theirs, 8)
+            and (sequence - old.next & 0xFFFF) > 0xFFFF - MAX_MISORDER
+        )
+
+    def _replace(self, old: Translation | None) -> None:
+        self._replaced = old
+        self._kinds.clear()
+        if old is None:
+            return
+        if len(self._apart) >= _MOST_APART:
+            self._apart.clear()
+        self._apart.add(old.theirs)  # should it speak again, both go on side by side
 
     def _begin(self, ssrc: bytes, sequence: int, timestamp: int, payload_type: int, now: float) -> Translation:
         passed = int((now - self._at) * self._source.rate_of(payload_type))

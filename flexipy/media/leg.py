@@ -1,5 +1,7 @@
 """One side of one stream: a pair of ports, who is at the other end, what it sent."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,8 +82,7 @@ class Leg:
         self._again: list[float] = []
         self._key_frame_wanted = False
         self._thinner: Thinner | None = None
-        # one object: routes are compared
-        self._thin_send: Callable[[bytes, tuple[Any, ...]], None] = self._send_thinned
+        self._thin_send: Callable[[bytes, Address], None] = self._send_thinned  # one object: routes are compared
         learner = RtpLearner(owns)
         self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
         self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
@@ -148,9 +149,9 @@ class Leg:
         for a key frame.
 
         Args:
-            rtp_routes: of RTP, and of the STUN and DTLS on its port.
+            rtp_routes: of RTP, and of the STUN on its port.
             rtcp_routes: of RTCP.
-            beside: of the STUN and DTLS on the RTCP port.
+            beside: of the STUN on the RTCP port.
 
         """
         joined = not set(rtp_routes) <= set(self.rtp.routes)
@@ -161,6 +162,13 @@ class Leg:
             now = self._clock()
             self._again = [now + later for later in _KEY_FRAMES_AGAIN]
             self.request_key_frame(now)
+
+    def shake_hands_with(self, other: Leg | None) -> None:
+        """Set who gets the DTLS and ZRTP of this side (RFC 5764 section 5.1.2); None: it is held back."""
+        rtp = other.rtp_route() if other is not None else None
+        rtcp = other.rtcp_route() if other is not None and not other.muxed and not self.muxed else None
+        self.rtp.shake_hands(() if rtp is None else (rtp,))
+        self.rtcp.shake_hands(() if rtcp is None else (rtcp,))
 
     def request_key_frame(self, now: float) -> None:
         """Send this side a PLI if it sends plain video; at most one a second, the next by `tick`."""

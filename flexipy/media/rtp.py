@@ -62,6 +62,15 @@ def timestamp_of(packet: bytes) -> int:
     return int.from_bytes(packet[4:8], "big")
 
 
+def is_handshake(datagram: bytes) -> bool:
+    """Whether what is neither RTP nor RTCP belongs to an agreement on keys between two: DTLS, or ZRTP.
+
+    Source: RFC 7983 section 7.
+
+    """
+    return 16 <= datagram[0] <= 63
+
+
 def clock_rate(payload_type: int, kind: str) -> int:
     """The RTP clock of a payload type that SDP gave no clock for, in Hz.
 

@@ -17,7 +17,7 @@ class Stream:
 
     """
 
-    __slots__ = ("_continuity", "_hearing", "_leader", "_leading", "_mark", "_speaking", "branches", "caller")
+    __slots__ = ("_continuity", "_hearing", "_leader", "_leading", "_mark", "_partner", "_speaking", "branches", "caller")
 
     def __init__(self) -> None:
         self.caller: Leg | None = None
@@ -25,12 +25,18 @@ class Stream:
         self._hearing: Sequence[Hashable] = ()
         self._speaking: Sequence[Hashable] = ()
         self._leader: Hashable | None = None
+        self._partner: Hashable | None = None
         self._leading: Leg | None = None
         self._mark = b""
         self._continuity = Continuity()
 
     def direct(
-        self, hearing: Sequence[Hashable], speaking: Sequence[Hashable], leader: Hashable | None, final: bool
+        self,
+        hearing: Sequence[Hashable],
+        speaking: Sequence[Hashable],
+        leader: Hashable | None,
+        partner: Hashable | None,
+        final: bool,
     ) -> None:
         """Set who takes part.
 
@@ -38,10 +44,11 @@ class Stream:
             hearing: the branches that get the caller's media.
             speaking: the branches whose media the caller gets.
             leader: the one whose media are made to continue those of the leader before; None: nobody leads.
+            partner: the one that agrees on keys with the caller; handshakes of others are held back.
             final: whether nobody will lead after it.
 
         """
-        self._hearing, self._speaking = hearing, speaking
+        self._hearing, self._speaking, self._partner = hearing, speaking, partner
         self._continuity.final = final
         self._lead(leader)
         self.route()
@@ -77,6 +84,7 @@ class Stream:
                 leg.send_to(rtp, rtcp, [] if caller.muxed else rtcp)
             else:
                 leg.send_to([], [], [])
+        self._introduce(caller)
         leading = self._leading
         if leading is not None and leading.plain and caller.plain:
             self._continuity.video = leading.expected is not None and leading.expected.kind == "video"
@@ -84,6 +92,16 @@ class Stream:
             leading.rtp.rewrite_rtcp = leading.rtcp.rewrite_rtcp = self._continuity.rewrite_rtcp
         elif leading is not None:
             _pass_as_is(leading)
+
+    def _introduce(self, caller: Leg) -> None:
+        """Let the caller and one branch exchange their handshakes, and nobody else."""
+        partner = self.branches.get(self._partner) if self._partner is not None else None
+        for key, leg in self.branches.items():
+            if key != self._partner:
+                leg.shake_hands_with(None)
+        caller.shake_hands_with(partner)
+        if partner is not None:
+            partner.shake_hands_with(caller)
 
     def _feedback_routes(self, legs: Iterable[Leg], muxed: bool = True) -> list[Route]:
         routes = []
@@ -106,7 +124,7 @@ class Stream:
 
     def close(self) -> None:
         """Nobody sends to anybody any more; the legs are closed by whoever opened them."""
-        self.caller = self._leading = self._leader = None
+        self.caller = self._leading = self._leader = self._partner = None
         self.branches.clear()
         self._hearing = self._speaking = ()
 

@@ -66,8 +66,7 @@ class MediaRelayModule(Module):
             "media-relay-backend",
             "internal",
             "`internal` relays in this process. `rtpengine` has one of `rtpengine-servers` do it, for more calls than "
-            "this machine carries; before the answer the caller's media then reach the device that described itself "
-            "last only.",
+            "this machine carries; before the answer encrypted media of the caller then reach one device only.",
             ("internal", "rtpengine"),
         ),
         string_list(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flexipy.media.relay import Leg, RelayedCall
+from flexipy.media.relay import Expected, Leg, RelayedCall
+from flexipy.media.thinning import Thinner
 from flexipy.proxy.api import RequestEvent
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
@@ -85,13 +86,27 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """A request under way whose responses matter to a call."""
+    """A request under way whose responses matter to a call.
+
+    Attributes:
+        pending: what its offer said of each leg, which holds once it is answered: a refused offer changes nothing
+            (RFC 3261 section 14.1).
+    """
 
     call: Call
     branch: RelayBranch
     from_caller: bool
     initial: bool = False
     ends_call: bool = False
+    pending: list[tuple[Leg, Expected, Thinner | None]] = field(default_factory=list)
+
+    def agree(self) -> None:
+        """The offer is answered."""
+        for leg, expected, thinner in self.pending:
+            if not leg.closed:
+                leg.expect(expected)
+                leg.thin(thinner)
+        self.pending.clear()
 
 
 class CallTable:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flexipy.modules.media_relay.calls import Dialog, dialog_of
+from flexipy.modules.media_relay.copies import Copies
 from flexipy.modules.media_relay.ng import Engine, EngineError, Engines
 from flexipy.modules.media_relay.rewriting import description
-from flexipy.proxy.api import Fork, ModuleContext, ModuleError, RequestEvent, ResponseEvent, SipError
+from flexipy.proxy.api import Fork, ModuleContext, ModuleError, RequestEvent, Response, ResponseEvent, SipError
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
 from flexipy.sip.params import decode
@@ -33,12 +34,14 @@ class Session:
     Attributes:
         name: the engine's call-id.
         caller_tag: From tag of the INVITE.
+        copies: of the caller's media, shared by all branches of the INVITE.
         engine: the one that took it; None until an offer was made.
         offered_by: tag of who made the offer that is not answered yet, empty for none.
     """
 
     name: str
     caller_tag: bytes
+    copies: Copies
     engine: Engine | None = None
     offered_by: bytes = b""
     dialogs: set[Dialog] = field(default_factory=set)
@@ -67,6 +70,7 @@ class ExternalRelay:
         self._limit = context.values.integer("max-calls")
         self._exchanges: dict[RequestEvent, Exchange] = {}
         self._by_dialog: dict[Dialog, Session] = {}
+        self._copies: dict[bytes, Copies] = {}
         self._living = 0
 
     def provide(self) -> None:
@@ -103,7 +107,9 @@ class ExternalRelay:
             self.context.counters["relay_refused"] += 1
             event.reply(503, "Media Relay Exhausted")
             return None
-        session = Session(f"{decode(request.call_id)};{next(_numbers)}", request.tag(H.FROM))
+        copies = self._copies.setdefault(event.key, Copies())
+        copies.members += 1
+        session = Session(f"{decode(request.call_id)};{next(_numbers)}", request.tag(H.FROM), copies)
         self._exchanges[event] = Exchange(session, initial=True, offered=sdp is not None)
         self._living += 1
         return None if sdp is None else self._offer_or_refuse(event, session)
@@ -114,6 +120,7 @@ class ExternalRelay:
         except EngineError as error:
             self.context.counters["relay_refused"] += 1
             self.context.logger.warning("%s: not relayed: %s", session.name, error)
+            self._leave(event, session)
             self._forget(event, session)
             raise SipError("Media Relay Exhausted", 503) from error
 
@@ -154,15 +161,18 @@ class ExternalRelay:
             return None
         return self._describe_response(exchange, response)
 
-    async def _describe_response(self, exchange: Exchange, response: Message) -> None:
+    async def _describe_response(self, exchange: Exchange, response: Response) -> None:
         asker, sender = response.tag(H.FROM), response.tag(H.TO)
+        session, body = exchange.session, response.body
         try:
             if description(response) is None:
                 return
             if exchange.offered:
-                await self._answer(exchange.session, response, asker, sender)
+                await self._answer(session, response, asker, sender)
+                if exchange.initial and response.status < 200:
+                    self.context.spawn(session.copies.lead(session, body))
             else:
-                await self._offer(exchange.session, response, sender)
+                await self._offer(session, response, sender)
         except (EngineError, SipError) as error:
             self.context.logger.warning("%s: answer not relayed: %s", exchange.session.name, error)
 
@@ -176,11 +186,21 @@ class ExternalRelay:
         session = exchange.session
         if exchange.initial:
             if status >= 300:
+                self.context.spawn(session.copies.leave(session))
                 self._forget(event, session)
+            else:
+                self.context.spawn(session.copies.settle())
+            self._leave(event, session)
             return  # an answered INVITE's 200 may come again
         self._exchanges.pop(event, None)
         if event.request.method == b"BYE" and status not in _CHALLENGED:
             self._forget(None, session)
+
+    def _leave(self, event: RequestEvent, session: Session) -> None:
+        """A branch of an INVITE has had its final response; the last one closes the door."""
+        session.copies.members -= 1
+        if session.copies.members <= 0:
+            self._copies.pop(event.key, None)
 
     # --- the engine --------------------------------------------------------------------------------------
 

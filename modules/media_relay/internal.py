@@ -13,6 +13,7 @@ from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBr
 from flexipy.modules.media_relay.less import LessMedia
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
+    agrees_on_keys,
     concluded_elsewhere,
     description,
     expected_of,
@@ -21,7 +22,7 @@ from flexipy.modules.media_relay.rewriting import (
     redirect_session,
     relayed,
 )
-from flexipy.proxy.api import Fork, ModuleContext, Request, RequestEvent, ResponseEvent, SipError
+from flexipy.proxy.api import Fork, ModuleContext, Request, RequestEvent, Response, ResponseEvent, SipError
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
 from flexipy.sip.sdp import Sdp, is_address
@@ -29,6 +30,7 @@ from flexipy.transport.flow import Flow
 
 _MARKED: Final = b"yes"
 _CHALLENGED: Final = (401, 407)
+_MAKES_OFFERS: Final = (b"INVITE", b"UPDATE")  # ACK and PRACK answer one, as far as phones go
 
 
 class InternalRelay:
@@ -179,6 +181,8 @@ class InternalRelay:
         sdp = description(request)
         if sdp is not None:
             self._pass_through(exchange, sdp, request, from_caller)
+            if request.method not in _MAKES_OFFERS:
+                exchange.agree()
         if request.method != b"ACK":
             self._calls.expect_response(event, exchange)
 
@@ -197,6 +201,8 @@ class InternalRelay:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
         if status < 300:
+            if status >= 200 or response.body:
+                exchange.agree()
             if exchange.initial:
                 self._sides[exchange.call].answered(response, self._is_own)
             described = self._answer_through(exchange, response)
@@ -205,24 +211,32 @@ class InternalRelay:
         if status >= 200:
             self._final(request_event, exchange, status)
 
-    def _answer_through(self, exchange: Exchange, response: Message) -> bool:
-        """Whether a response described media; one that can't be read goes on as it is."""
+    def _answer_through(self, exchange: Exchange, response: Message) -> Sdp | None:
+        """What a response describes; a description that can't be read goes on as it is."""
         try:
             sdp = description(response)
             if sdp is not None:
                 self._pass_through(exchange, sdp, response, not exchange.from_caller)
+                exchange.agree()
         except SipError as error:
             self.context.counters["relay_bad_answers"] += 1
             self.context.logger.warning("%s: answer not relayed: %s", exchange.call.relay.name, error)
-            return False
-        return sdp is not None
+            return None
+        return sdp
 
-    def _progress(self, exchange: Exchange, response: Message, described: bool) -> None:
+    def _progress(self, exchange: Exchange, response: Response, described: Sdp | None) -> None:
         call, branch = exchange.call, exchange.branch
         self._calls.enter_dialog(call, branch, response)
-        if described:
-            branch.described = True
-            call.relay.answered(branch)
+        if described is None:
+            return
+        branch.described = True
+        call.relay.answered(branch)
+        # Callers keep the first fingerprint that they see (liblinphone 5.1 does), and whose keys the caller shall agree
+        # on is settled by the answer only. An answer that is acknowledged by PRACK will not be repeated: it stays.
+        early = response.status < 200 and H.RSEQ not in response.names
+        if early and call.relay.partner is not branch and agrees_on_keys(described):
+            response.set_body(b"")
+            response.remove(H.CONTENT_TYPE)
 
     def _final(self, event: RequestEvent, exchange: Exchange, status: int) -> None:
         call, branch = exchange.call, exchange.branch
@@ -266,8 +280,8 @@ class InternalRelay:
                 near, far = (caller_leg, branch_leg) if from_caller else (branch_leg, caller_leg)
                 if index == place:
                     said = original.media[place]
-                    near.expect(expected_of(said, sender.signalling))
-                    near.thin(self._less.toward(said, self._sides[call].behind_proxy(from_caller)))
+                    thinner = self._less.toward(said, self._sides[call].behind_proxy(from_caller))
+                    exchange.pending.append((near, expected_of(said, sender.signalling), thinner))
                 redirect(media, far, reader.announced)
         except RelayError as error:
             raise SipError("Media Relay Exhausted", 503) from error

@@ -129,6 +129,11 @@ def redirect_session(sdp: Sdp, address: str) -> None:
     sdp.set_connection(address)
 
 
+def agrees_on_keys(sdp: Sdp) -> bool:
+    """Whether keys are agreed on along the media, by DTLS, with whom the fingerprint tells (RFC 5763)."""
+    return sdp.has(b"fingerprint") or any(media.has(b"fingerprint") for media in sdp.media)
+
+
 def concluded_elsewhere(media: Media) -> bool:
     """Whether ICE found a path that leaves the relay out (RFC 8839 section 4.3.1.2.1: `remote-candidates`)."""
     if not media.has(b"remote-candidates"):

@@ -212,6 +212,14 @@ class Baresip:
         """Call somebody."""
         await self.command("dial", uri)
 
+    async def answer(self) -> None:
+        """Take the call."""
+        await self.command("accept")
+
+    async def hang_up(self) -> None:
+        """End the call."""
+        await self.command("hangup")
+
     async def event(self, kind: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """Wait for an event of a kind such as CALL_INCOMING; each counts once."""
         return await self.events.take(lambda event: event["type"] == kind, kind, timeout)

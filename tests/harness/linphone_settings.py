@@ -48,6 +48,8 @@ def write_settings(
     encryption: str = "none",
     domain: str = DOMAIN,
     contact_parameters: str = "",
+    early: bool = False,
+    one_codec: bool = False,
 ) -> None:
     """Write the file `rc` for a linphone with one account, which lives in that directory.
 
@@ -62,6 +64,8 @@ def write_settings(
         encryption: of media: none, srtp or dtls.
         domain: of the account.
         contact_parameters: of its contact URI, without a `;` before the first.
+        early: whether it describes its media while it rings, also without video.
+        one_codec: whether it speaks nothing but G.711 A-law.
     """
     # Without this folder it finds "no listening point".
     (directory / ".local/share/linphone").mkdir(parents=True)
@@ -80,7 +84,7 @@ def write_settings(
             "bind_address": host,
             "root_ca": server.authority.file,
             "media_encryption": encryption,
-            "incoming_calls_early_media": int(video),
+            "incoming_calls_early_media": int(video or early),
         },
         "rtp": {"bind_address": host, "audio_rtp_port": "30000-34999", "video_rtp_port": "35000-39999"},
         "video": _CAMERA if video else _COMMON["video"],
@@ -94,6 +98,9 @@ def write_settings(
         },
         "auth_info_0": {**_COMMON["auth_info_0"], "username": user, "passwd": password, **realm},
     }
+    if one_codec:
+        settings["misc"] |= {"add_missing_audio_codecs": 0}
+        settings["audio_codec_0"] = {"mime": "PCMA", "rate": 8000, "channels": 1, "enabled": 1}
     text = "".join(
         f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items())
         for section, values in settings.items()

@@ -26,21 +26,47 @@ class Linphonec:
         user: an account of the server.
         transport: udp, tcp or tls.
         tone: frequency in Hz of what it says from the beginning of each call.
+        encryption: of media: none, srtp or dtls.
+        early: whether it describes its media while it rings.
+        domain: of the account.
     """
 
-    def __init__(self, server: Server, directory: Path, user: str, transport: str = "udp", tone: int = 600) -> None:
+    def __init__(
+        self,
+        server: Server,
+        directory: Path,
+        user: str,
+        transport: str = "udp",
+        tone: int = 600,
+        encryption: str = "none",
+        early: bool = False,
+        domain: str = DOMAIN,
+    ) -> None:
         need("linphonec")
         self.user = user
-        self.uri = f"sip:{user}@{DOMAIN}"
+        self.uri = f"sip:{user}@{domain}"
+        self._domain = domain
         self.tone = tone
         self.directory = directory / f"linphonec-{user}-{next(_numbers)}"
         self._server = server
         self._transport = transport
+        self._encryption = encryption
+        self._early = early
         self.program: Program | None = None
 
     async def start(self) -> Self:
         """Start it; it registers by itself meanwhile."""
-        write_settings(self._server, self.directory, self.user, password_of(self.user), self._transport)
+        write_settings(
+            self._server,
+            self.directory,
+            self.user,
+            password_of(self.user),
+            self._transport,
+            encryption=self._encryption,
+            domain=self._domain,
+            early=self._early,
+            one_codec=True,  # a recording that is not finished does not tell its sampling rate
+        )
         write_tone(self.directory / "tone.wav", self.tone)
         command = ["linphonec", "-c", "rc"]
         self.program = Program(f"linphonec-{self.user}", command, self.directory, {"HOME": str(self.directory)})
@@ -84,6 +110,18 @@ class Linphonec:
     def call(self, uri: str) -> None:
         """Call somebody."""
         self.say(f"call {uri}")
+
+    async def dial(self, uri: str) -> None:
+        """Call somebody."""
+        self.call(uri)
+
+    async def answer(self) -> None:
+        """Take the call."""
+        self.say("answer")
+
+    async def hang_up(self) -> None:
+        """End the call."""
+        self.say("terminate")
 
     async def incoming(self) -> None:
         """Wait until it rings."""

@@ -186,7 +186,7 @@ class AudioEnd(RtpEnd):
 
     async def _send(self) -> None:
         timestamp = secrets.randbits(31)
-        second = _tone(self.tone)
+        second = alaw_tone(self.tone)
         for place in cycle(range(0, _RATE, _SAMPLES)):
             if self._pressed:
                 await self._send_digit(self._pressed.pop(0), timestamp)
@@ -243,7 +243,8 @@ class VideoEnd(RtpEnd):
             await asyncio.sleep(1 / FPS)
 
 
-def _tone(frequency: int) -> bytes:
+def alaw_tone(frequency: int) -> bytes:
+    """A second of a sine of that frequency (Hz)."""
     return bytes(_to_alaw(round(12000 * math.sin(2 * math.pi * frequency * sample / _RATE))) for sample in range(_RATE))
 
 

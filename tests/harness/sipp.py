@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.harness.programs import Program, need
+from tests.harness.rtp_end import alaw_tone
 from tests.harness.server import DOMAIN, Server, password_of
 
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios" / "sipp"
@@ -107,6 +108,6 @@ def _free_port(host: str) -> int:
                 return port
 
 
-def write_sound(path: Path) -> None:
-    """Write a second of what `rtp_stream` can send as G.711 A-law."""
-    path.write_bytes(bytes(range(0x40, 0x40 + 80)) * 100)
+def write_sound(path: Path, tone: int = 400) -> None:
+    """Write a second of a tone (Hz) as G.711 A-law, which `rtp_stream` can send."""
+    path.write_bytes(alaw_tone(tone))

@@ -7,7 +7,9 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,8 @@ from tests.harness.events import until
 from tests.harness.linphone import Linphone
 from tests.harness.programs import Program
 from tests.harness.rtp_phone import RtpPhone
-from tests.harness.server import DOMAIN, Server, python_path
-from tests.harness.sip_phone import SipPhone
+from tests.harness.server import DOMAIN, Server, password_file, python_path
+from tests.harness.sip_phone import Dialog, SipPhone
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "home-intercom"
 _EVERYONE = f"sip:everyone@{DOMAIN}"
@@ -55,19 +57,62 @@ def passwords(made: Path) -> dict[str, str]:
     return {line.partition("@")[0]: line.split()[1] for line in lines}
 
 
+class Relay(ThreadingHTTPServer):
+    """What switches the door's lock, reached by HTTP.
+
+    Attributes:
+        asked: the paths that were fetched.
+        status: what it answers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Switch)
+        self.asked: list[str] = []
+        self.status = 200
+
+
+class _Switch(BaseHTTPRequestHandler):
+    server: Relay
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
-def house(made: Path, site: Path, place: Path) -> Iterator[Server]:
-    """A server with the example's accounts, routes and rules."""
+def relay() -> Iterator[Relay]:
+    """The lock's switch."""
+    relay = Relay()
+    thread = threading.Thread(target=relay.serve_forever, args=(0.05,))
+    thread.start()
+    yield relay
+    relay.shutdown()
+    thread.join()
+    relay.server_close()
+
+
+@pytest.fixture
+def house(made: Path, site: Path, place: Path, relay: Relay, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server with the example's accounts, routes and rules; eve has an account, too."""
     opened = place / "opened"
+    passwords = place / "passwd"
+    passwords.write_text((made / "passwd").read_text() + password_file(["eve"], [DOMAIN]).partition("\n")[2])
+    how = {"command": f"touch {opened}"}
+    if getattr(request, "param", "") == "http":
+        how = {"url": f"http://127.0.0.1:{relay.server_port}/relay/0?turn=on"}
     settings = {
-        "module::Authentication": {"file-path": str(made / "passwd")},
+        "module::Authentication": {"file-path": str(passwords)},
         "module::Authorization": {"enabled": "true", "auth-domains": DOMAIN, "rules-file": str(made / "rules.conf")},
         "module::Registrar": {"static-records-file": str(made / "routes.conf")},
         "module::DoorOpener": {
             "enabled": "true",
             "door": f"sip:door@{DOMAIN}",
             "users": f"sip:alice@{DOMAIN}",
-            "command": f"touch {opened}",
+            **how,
         },
     }
     server = Server(place / "house", settings, [("udp", "127.0.0.1")])
@@ -89,6 +134,47 @@ async def test_who_may_opens_the_door_by_a_message(house: Server, made: Path, pl
         assert not (place / "opened").exists()
         assert (await alice.message(door, "Open")).status == 200
         assert (place / "opened").exists()
+
+
+@pytest.mark.parametrize("house", ["http"], indirect=True)
+async def test_a_switch_is_told_by_http_and_may_fail(house: Server, made: Path, relay: Relay) -> None:
+    door = f"sip:door@{DOMAIN}"
+    async with phone(house, made, "alice") as alice, phone(house, made, "bob") as bob:
+        assert (await bob.message(door, "open")).status == 403
+        assert not relay.asked
+        assert (await alice.message(door, "open")).status == 200
+        assert relay.asked == ["/relay/0?turn=on"]
+        relay.status = 503
+        stuck = await alice.message(door, "open")
+        assert (stuck.status, stuck.reason) == (500, b"The door is stuck")
+        relay.shutdown()
+        relay.server_close()
+        assert (await alice.message(door, "open")).status == 500
+
+
+async def test_what_belongs_to_a_permitted_call_passes_and_a_strangers_does_not(house: Server, made: Path) -> None:
+    async with phone(house, made, "alice") as alice, phone(house, made, "door") as door, SipPhone(house, "eve") as eve:
+        await door.register()
+        await alice.register()
+        call = await alice.invite(door.uri)
+        doors = (await door.incoming("INVITE")).answer(200)
+        alices = await alice.connected(call)
+        await door.incoming("ACK")
+        assert doors is not None
+        for dialog, other in ((alices, door), (doors, alice)):
+            info = asyncio.create_task(dialog.request("INFO"))
+            (await other.incoming("INFO")).answer(200)
+            assert (await info).status == 200
+
+        # Eve knows the Call-ID and both tags, but the call is not hers, whatever she says who she is.
+        own = alices.local.replace("alice", "eve")
+        for sender in (own, alices.local):
+            forged = Dialog(eve, sender, alices.remote, alices.target, alices.routes, alices.call_id)
+            for method in ("INFO", "INVITE"):
+                assert (await forged.request(method)).status == 403
+        bye = asyncio.create_task(alices.bye())
+        (await door.incoming("BYE")).answer(200)
+        assert (await bye).status == 200
 
 
 async def test_only_the_family_calls_the_door(house: Server, made: Path) -> None:

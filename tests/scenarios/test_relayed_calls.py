@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.baresip import Baresip
 from tests.harness.events import until
 from tests.harness.rtp_phone import RtpPhone
 from tests.harness.server import Server
 from tests.harness.sip_phone import Dialog
+from tests.harness.sipp import Sipp, write_sound
 
 _SDP_TYPE = (("Content-Type", "application/sdp"),)
 
@@ -113,4 +115,40 @@ async def test_the_caller_hears_the_device_that_described_itself_last(relay: Ser
             await device.incoming("CANCEL")
             ringing.answer(487)
         assert (await call.response(487)).status == 487
+        await quiet(relay, ports)
+
+
+async def test_a_telephone_that_heard_one_early_hears_the_other_who_answers(relay: Server, place: Path) -> None:
+    alice = Baresip(relay, place, "alice", tone=500)
+    attic = Baresip(relay, place, "bob", tone=1100)
+    write_sound(place / "sound.al", 700)
+    desk = Sipp(place, "early")
+    async with alice, attic:
+        await Sipp(place, "register", ["bob"], server=relay, contact_port=desk.port).all_good()
+        ports = relay.udp_ports
+        await alice.dial(attic.uri)
+        await asyncio.gather(attic.incoming(), alice.receives_audio())  # it records nothing yet
+        await attic.answer()
+        await asyncio.gather(alice.established(), attic.established(), desk.all_good())
+        await asyncio.gather(alice.hears(1100), attic.hears(500))
+        # One source for her, whoever speaks.
+        assert (await alice.command("audio_debug")).count("member 0x") == 1
+        await alice.hang_up()
+        await attic.closed()
+        await quiet(relay, ports)
+
+
+async def test_a_telephone_makes_the_offer_that_a_caller_asks_for(relay: Server, place: Path) -> None:
+    write_sound(place / "sound.al", 900)
+    async with Baresip(relay, place, "bob", tone=700, account="answermode=auto") as bob:
+        ports = relay.udp_ports
+        caller = Sipp(place, "late-offer", ["alice"], server=relay, service="bob")
+        await bob.hears(900)
+        (call,) = json.loads(relay.cli("RELAY_LIST"))["calls"]
+        (stream,) = call["streams"]
+        (side,) = stream["branches"].values()
+        assert stream["caller"]["packets"]
+        assert side["packets"]
+        await bob.hang_up()
+        await caller.all_good()
         await quiet(relay, ports)

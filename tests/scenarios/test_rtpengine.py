@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.baresip import Baresip
+from tests.harness.rtp_phone import RtpPhone
 from tests.harness.rtpengine import Rtpengine
 from tests.harness.server import DOMAIN, Server
 from tests.harness.sip_phone import SipPhone
@@ -47,6 +48,40 @@ async def test_both_are_heard_through_an_engine(house: Server, place: Path, engi
     await call(house, place)
     assert any(engine.program and engine.program.has_printed("Creating new call") for engine in engines)
     await asyncio.gather(*(engine.program.prints("Final packet stats") for engine in engines if used(engine)))
+
+
+async def test_every_device_that_rings_gets_what_the_caller_sends(house: Server, engines: list[Rtpengine]) -> None:
+    alice, desk, attic, hall = (RtpPhone(house, user) for user in ("alice", "bob", "bob", "bob"))
+    alice.audio.tone, desk.audio.tone = 500, 700
+    devices = (desk, attic, hall)
+    async with alice, desk, attic, hall:
+        await asyncio.gather(*(device.register() for device in devices))
+        call = await alice.call(desk.uri)
+        ringing = [await device.incoming("INVITE") for device in devices]
+        for device, invite in zip(devices, ringing, strict=True):
+            device.show_early(invite, talk=False)
+            alice.connect_media(await call.response(183))
+            await asyncio.gather(device.audio.hears(500), device.video.sees())
+        for device in devices:
+            device.audio.hears_nothing_more()
+        await asyncio.gather(*(device.audio.hears(500) for device in devices))
+        await asyncio.gather(*(device.video.sees() for device in devices))
+
+        desk.take(ringing[0])
+        talk = await alice.talk(call)
+        for device, invite in zip(devices[1:], ringing[1:], strict=True):
+            await device.incoming("CANCEL")
+            invite.answer(487)
+        await asyncio.gather(alice.audio.hears(700), desk.video.sees())
+        for device in devices:
+            device.audio.hears_nothing_more()
+        await desk.audio.hears(500)
+        assert not attic.audio.heard
+        assert not hall.audio.heard
+        bye = asyncio.create_task(talk.bye())
+        (await desk.incoming("BYE")).answer(200)
+        assert (await bye).status == 200
+        await asyncio.gather(*(engine.program.prints("Final packet stats") for engine in engines if used(engine)))
 
 
 def used(engine: Rtpengine) -> bool:

@@ -160,3 +160,68 @@ def test_any_packets_can_be_rewritten(sent: list[bytes]) -> None:
     for moment, packet in enumerate(sent):
         out = continuity.rewrite(packet, float(moment))
         assert out is None or (len(out) == len(packet) and out[8:12] == b"\0\0\0\x0a")
+
+
+VIDEO, REPAIR = 96, 97
+
+
+def test_a_source_after_another_continues_it_and_late_packets_do_not_disturb() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    assert fields(continuity.rewrite(packets.rtp(500, 9000, 0xB), 1.0))[::2] == (2, 0xA)
+    assert fields(continuity.rewrite(packets.rtp(502, 9320, 0xB), 1.04))[::2] == (4, 0xA)
+    assert fields(continuity.rewrite(packets.rtp(7, 50, 0xC), 1.06))[::2] == (5, 0xA)
+    assert continuity.rewrite(packets.rtp(501, 9160, 0xB), 1.07) is None
+    assert fields(continuity.rewrite(packets.rtp(8, 210, 0xC), 1.08))[::2] == (6, 0xA)
+
+
+def test_two_that_speak_at_once_are_kept_apart() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    out = [
+        fields(continuity.rewrite(packets.rtp(sequence, sequence * 160, ssrc), 1.0 + number / 100))[::2]
+        for number, (sequence, ssrc) in enumerate(
+            ((500, 0xB), (7, 0xC), (501, 0xB), (8, 0xC), (502, 0xB), (9, 0xC)),
+        )
+    ]
+    assert out == [(2, 0xA), (3, 0xA), (501, 0xB), (4, 0xA), (502, 0xB), (5, 0xA)]
+
+
+def test_audio_of_another_format_beside_it_passes_as_it_is() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    continuity.rewrite(packets.rtp(500, 9000, 0xB, kind=0), 1.0)
+    beside = packets.rtp(7, 50, 0xC, kind=8)
+    assert continuity.rewrite(beside, 1.01) == beside
+    assert fields(continuity.rewrite(packets.rtp(501, 9160, 0xB, kind=0), 1.02))[::2] == (3, 0xA)
+
+
+def test_nobody_beside_it_takes_the_name_of_the_stream() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    continuity.rewrite(packets.rtp(500, 9000, 0xB, kind=0), 1.0)
+    assert continuity.rewrite(packets.rtp(7, 50, 0xA, kind=8), 1.01) is None
+
+
+def test_what_repairs_a_picture_is_left_out_and_leaves_no_gap() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    continuity.video = True
+    numbers = []
+    for number in range(4):
+        now = 1.0 + number / 50
+        numbers.append(fields(continuity.rewrite(packets.rtp(500 + number, 9000, 0xB, kind=VIDEO), now))[::2])
+        assert continuity.rewrite(packets.rtp(40 + number, 9000, 0xD, kind=REPAIR), now) is None
+    assert numbers == [(2, 0xA), (3, 0xA), (4, 0xA), (5, 0xA)]
+
+
+def test_another_format_goes_on_when_the_first_has_ended() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    continuity.video = True
+    continuity.rewrite(packets.rtp(500, 9000, 0xB, kind=VIDEO), 1.0)
+    assert continuity.rewrite(packets.rtp(40, 9000, 0xD, kind=REPAIR), 1.4) is None
+    assert fields(continuity.rewrite(packets.rtp(41, 9000, 0xD, kind=REPAIR), 1.6))[::2] == (3, 0xA)
+
+
+def test_a_key_pressed_in_the_stream_is_a_part_of_it() -> None:
+    continuity = after_first(Leader(0xA, 1, 1), Leader(0xB, 500, 9000))
+    out = [
+        fields(continuity.rewrite(packets.rtp(sequence, 9000, 0xB, kind=kind), 1.0))[::2]
+        for sequence, kind in ((500, 0), (501, 101), (502, 0))
+    ]
+    assert out == [(2, 0xA), (3, 0xA), (4, 0xA)]

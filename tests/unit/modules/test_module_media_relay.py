@@ -193,6 +193,47 @@ async def test_everybody_who_rings_sees_the_caller_and_the_last_to_describe_is_h
     assert await media[0].hears_nothing_but(media[2], ports[1], RTP + b"heard")
 
 
+FINGERPRINT = "a=setup:active\r\na=fingerprint:SHA-256 00:11\r\n"
+
+
+async def test_of_several_who_agree_on_keys_the_caller_is_shown_the_one_who_answers(
+    proxy: FakeProxy, media: list[Media]
+) -> None:
+    phones = registered(proxy, "bob", 4001, 4002)
+    alice = proxy.client(PROXY, 4000)
+    alice.sends(invite(media[0].port, extra=FINGERPRINT))
+    for phone, tag in zip(phones, ("one", "two"), strict=True):
+        answer(phone, 183, tag=tag, body=description(media[1].port, extra=FINGERPRINT))
+    early = [response for response in alice.responses if response.status == 183]
+    assert [response.body for response in early] == [b"", b""]
+    assert all(b"content-type" not in response.names for response in early)
+    answer(phones[0], 200, tag="one", body=description(media[1].port, extra=FINGERPRINT))
+    assert b"fingerprint" in alice.last_response.body
+    answer(phones[1], 487, tag="two", index=0)
+
+
+async def test_who_rings_alone_agrees_on_keys_before_he_answers(proxy: FakeProxy, media: list[Media]) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    alice.sends(invite(media[0].port, extra=FINGERPRINT))
+    answer(bob, 183, body=description(media[1].port, extra=FINGERPRINT))
+    assert b"fingerprint" in alice.last_response.body
+    answer(bob, 486, index=0)
+
+
+async def test_an_early_answer_that_is_acknowledged_stays(proxy: FakeProxy, media: list[Media]) -> None:
+    phones = registered(proxy, "bob", 4001, 4002)
+    alice = proxy.client(PROXY, 4000)
+    alice.sends(invite(media[0].port, extra=FINGERPRINT))
+    early = Response.to_request(phones[0].requests[-1], 183, "", b"one")
+    early.append(b"rseq", b"RSeq: 1")
+    early.set_body(description(media[1].port, extra=FINGERPRINT).encode(), b"application/sdp")
+    phones[0].sends(early)
+    assert b"fingerprint" in alice.last_response.body
+    for phone in phones:
+        answer(phone, 486, index=0)
+
+
 async def test_the_one_who_answers_keeps_the_call_and_the_others_ports_are_freed(
     proxy: FakeProxy, media: list[Media]
 ) -> None:
@@ -268,6 +309,25 @@ async def test_a_reinvite_from_the_callee_moves_its_media(proxy: FakeProxy, medi
     answer(alice, 200, media[0].port, tag="", index=-1)
     media[0].says(port)
     assert await media[2].hears() == RTP
+
+
+@pytest.mark.parametrize("status", [488, 491, 200])
+async def test_an_offer_within_the_call_moves_media_once_it_is_answered(
+    proxy: FakeProxy, media: list[Media], status: int
+) -> None:
+    (bob,) = registered(proxy, "bob", 4001)
+    alice = proxy.client(PROXY, 4000)
+    first = invite(media[0].port)
+    alice.sends(first)
+    answer(bob, 200, media[1].port)
+    alice.sends(in_dialog("ACK", first, cseq=1))
+    toward_bob = offered(bob, 0).media[0].port
+    alice.sends(in_dialog("INVITE", first, description(media[2].port)))
+    media[1].says(toward_bob, RTP + b"meanwhile")
+    assert await media[0].hears() == RTP + b"meanwhile"
+    answer(bob, status, media[1].port if status == 200 else 0)
+    media[1].says(toward_bob, RTP + b"after")
+    assert await media[2 if status == 200 else 0].hears() == RTP + b"after"
 
 
 async def test_held_and_refused_streams_pass(proxy: FakeProxy, media: list[Media]) -> None:
