@@ -361,8 +361,13 @@ def compare(results: dict[tuple[str, int], Result]) -> None:
                 continue
             ours = results["flexipy", receivers]
             name = "bare sockets" if other == "bare" else other
-            print(f"flexipy / {name}, {receivers:2} receivers: CPU per packet {ours.packet / theirs.packet:.2f}", end=", ")
-            print(f"per copy {ours.copy / theirs.copy:.2f}, copies per core {ours.per_core / theirs.per_core:.2f}", end=", ")
+            print(
+                f"flexipy / {name}, {receivers:2} receivers: CPU per packet {ours.packet / theirs.packet:.2f}", end=", "
+            )
+            print(
+                f"per copy {ours.copy / theirs.copy:.2f}, copies per core {ours.per_core / theirs.per_core:.2f}",
+                end=", ",
+            )
             print(f"delay p50 {ratio(ours.p50, theirs.p50)}, p99 {ratio(ours.p99, theirs.p99)}")
 
 

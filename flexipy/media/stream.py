@@ -17,7 +17,17 @@ class Stream:
 
     """
 
-    __slots__ = ("_continuity", "_hearing", "_leader", "_leading", "_mark", "_partner", "_speaking", "branches", "caller")
+    __slots__ = (
+        "_continuity",
+        "_hearing",
+        "_leader",
+        "_leading",
+        "_mark",
+        "_partner",
+        "_speaking",
+        "branches",
+        "caller",
+    )
 
     def __init__(self) -> None:
         self.caller: Leg | None = None

@@ -114,9 +114,7 @@ class Copies:
         if tag is None or leader is None or leader.engine is None:
             return
         try:
-            await leader.engine.ask(
-                "unsubscribe", call_id=leader.name, from_tag=leader.caller_tag, to_tag=tag
-            )
+            await leader.engine.ask("unsubscribe", call_id=leader.name, from_tag=leader.caller_tag, to_tag=tag)
         except EngineError as error:
             logger.info("%s: a copy is not ended: %s", leader.name, error)
 
