@@ -25,7 +25,7 @@ class Share:
         self._listeners: dict[bytes, Tell] = {}
 
     def has_record(self, key: str) -> bool:
-        """Whether requests that change this record, and messages for it, come to this worker."""
+        """Whether messages for this record come to this worker."""
         return owner_of_key(key, self.count) == self.index
 
     def subject(self, name: bytes, listener: Tell) -> Tell:
