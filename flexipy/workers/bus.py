@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flexipy.transport.load import Queue
 from flexipy.workers.frames import LARGEST, NUDGE, Packer, Unpacker
@@ -30,6 +30,8 @@ _BATCH: Final = 64  # frames dealt with before the sockets have their turn
 _NUDGE_AFTER: Final = 0.02  # seconds that something may stand on a board which nobody looks at
 
 OnFrame = Callable[[int, bytes], None]
+Loop = Any
+"""An event loop or None. Untyped: uvloop returns other things than asyncio declares, which compiled code refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Outlet:
         """Let a frame wait for `flush`; False where too many wait already."""
         return self._packer.add(frame)
 
-    def flush(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def flush(self, loop: Loop) -> None:
         """Send what waits, now or when there is room."""
         if self._blocked:
             return
@@ -89,11 +91,11 @@ class Outlet:
                 return
             packer.sent()
 
-    def _on_writable(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _on_writable(self, loop: Loop) -> None:
         self.close(loop)
         self.flush(loop)
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+    def close(self, loop: Loop) -> None:
         """Wait for room no longer."""
         if self._blocked:
             self._blocked = False
@@ -129,7 +131,7 @@ class Bus:
         self._due: list[int] = []
         self._nudging = False
         self._scheduled = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: Loop = None
         self._queue: Queue | None = None
 
     def watch(self, queue: Queue) -> None:

@@ -23,6 +23,7 @@ QUESTION: Final = 0x51  # a command of the control socket
 ANSWER: Final = 0x41  # its result
 SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 IDLE: Final = 0x49  # the sender is leaving and has nothing more to do
+GONE: Final = 0x47  # the sender has closed its sockets and changes nothing any more
 NUDGE: Final = 0x4E  # there is something on the receiver's board
 # Kinds of frames on a board.
 OPENED: Final = 0x4F  # the sender has a connection

@@ -91,6 +91,12 @@ class Replication:
             self._later(self._announce_all)
         self._news.append((key, changes))
 
+    def catch_up(self) -> None:
+        """Take in what has arrived and let who waits for it hear of it now. Not to be called while anything goes on."""
+        self.take_in()
+        if self._news:
+            self._announce_all()
+
     def _announce_all(self) -> None:
         news, self._news = self._news, []
         for key, changes in news:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import struct
@@ -18,6 +19,7 @@ from flexipy.workers.frames import (
     ANSWER,
     CHANGES,
     CLOSED,
+    GONE,
     HELLO,
     IDLE,
     KNOWN,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LEARNING: Final = 10.0  # seconds for the others to tell a new worker what they know
+_OUTLIVING: Final = 3.0  # seconds
 _ANSWERING: Final = 5.0  # seconds for a command of the control socket
 _WAYS_KEPT: Final = 65536
 _ID: Final = struct.Struct("!I")
@@ -87,6 +90,8 @@ class Worker:
         self._learned = asyncio.Event()
         self._idle: set[int] = set()  # the others that have nothing more to do
         self._said_idle = False
+        self._gone: set[int] = set()
+        self._alone = asyncio.Event()
         self._questions: dict[int, asyncio.Future[str]] = {}
         self._asked = int.from_bytes(self.life, "big") >> 1  # answers to a former life find nobody
 
@@ -154,8 +159,17 @@ class Worker:
             self.bus.post_all(bytes((IDLE,)))
         return busy or len(self._idle) < self.count - 1
 
+    async def outlive_others(self) -> None:
+        """As the one that writes the journal, wait until the others change nothing any more; then know all they did."""
+        if self.replication.writes_journal:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_OUTLIVING):
+                    await self._alone.wait()
+            self.replication.catch_up()
+
     def stop(self) -> None:
-        """Hear no more."""
+        """Hear no more, and let that be known."""
+        self.bus.post_all(bytes((GONE,)))
         self.bus.stop()
 
     # --- messages ----------------------------------------------------------------------------------------
@@ -166,13 +180,19 @@ class Worker:
             return
         owner = owner_of(data, self._prefix, self.count)
         if owner < 0 or owner == self.index:
-            self._take(data, flow, now)
+            self._begin(data, flow, now)
             return
         way = self._ways_out.get(flow.id) or self._way_of(flow)
         if self.bus.post(owner, way + data):
             self.handed_over += 1
         else:
             self.lost += 1
+
+    def _begin(self, data: bytes, flow: Flow, now: float) -> None:
+        if data.startswith(b"MESSAGE "):
+            # Whoever has registered elsewhere meanwhile gets first what waited for him.
+            self.replication.catch_up()
+        self._take(data, flow, now)
 
     def _way_of(self, flow: Flow) -> bytes:
         assert self._transports is not None
@@ -198,7 +218,7 @@ class Worker:
                 self.lost += 1
                 return
         self.taken_over += 1
-        self._take(frame[2 + length :], flow, time.monotonic())
+        self._begin(frame[2 + length :], flow, time.monotonic())
 
     def _find(self, way: bytes) -> Flow | None:
         assert self._transports is not None
@@ -293,6 +313,10 @@ class Worker:
             flow = self._own(frame)
             if flow is not None:
                 flow.close()
+        elif kind == GONE:
+            self._gone.add(sender)
+            if len(self._gone) == self.count - 1:
+                self._alone.set()
         elif kind == IDLE:
             self._idle.add(sender)
         elif kind == SUBJECT:
@@ -308,6 +332,7 @@ class Worker:
         """A worker begins, perhaps anew: tell it what it asks for."""
         self.bus.forget(sender)
         self._idle.discard(sender)
+        self._gone.discard(sender)
         if self._flows is not None:
             self._flows.forget(sender)
         if self._transports is not None:
