@@ -76,7 +76,10 @@ demo-intercom: $(VENV)/.installed-test  ## play a door, three screens and two se
 bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run
 	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py
 
+suite: $(VENV)/.installed-test $(STAMP)  ## the long comparison: rates, overload, growth, several workers (ARGS=--quick)
+	$(BIN)/python benchmarks/suite.py $(ARGS)
+
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run accounts lint clients unit gate compiled docs test demo-intercom bench clean
+.PHONY: help run accounts lint clients unit gate compiled docs test demo-intercom bench suite clean

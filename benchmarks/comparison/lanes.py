@@ -92,18 +92,17 @@ class Lanes:
                 fields = [registration(number, number + device * 1_000_000, place) for number in users]
                 self._register(lane, port, fields, Pace(len(users), 0), "udp").wait(60)
 
-    def run(self, rate: float, seconds: float, patience: float = 30, delays: bool = False) -> Outcome:
+    def run(self, rate: float, seconds: float, patience: float = 30) -> Outcome:
         """Put a load on the server; what became of it.
 
         Args:
             rate: operations begun each second, in all lanes together.
             seconds: for how long.
             patience: seconds to wait for the last ones.
-            delays: whether to measure the delay of each answer.
         """
-        pace = Pace(max(1, round(rate * seconds / _LANES)), rate / _LANES)
+        pace = Pace(max(1, round(rate * seconds / _LANES)), round(rate / _LANES))
         receivers = [sipp for lane in range(_LANES) for sipp in self._receivers(lane, pace.count)]
-        senders = [self._sender(lane, pace, delays) for lane in range(_LANES)]
+        senders = [self._sender(lane, pace) for lane in range(_LANES)]
         try:
             return _together([sender.outcome(seconds + patience) for sender in senders])
         finally:
@@ -119,18 +118,17 @@ class Lanes:
             found.append(self._sipp(scenario, 10 * count, port, *extra, transport=operation.transport))
         return found
 
-    def _sender(self, lane: int, pace: Pace, delays: bool) -> Sipp:
+    def _sender(self, lane: int, pace: Pace) -> Sipp:
         operation = self._operation
-        traced = ("-trace_rtt", "-rtt_freq", 1) if delays else ()
         users = self._users[lane]
         port = self._ports[lane][0]
         if operation.sender == "register":
             place = f"{_HOST}:{port};transport={operation.transport}"
             fields = [registration(number, number, place) for number in users]
-            return self._register(lane, port, fields, pace, operation.transport, *traced)
+            return self._register(lane, port, fields, pace, operation.transport)
         fields = [f"{user(number)};{_CALLER}" for number in users]
         inject = self._injection(lane, operation.sender, fields)
-        extra = (*operation.extra, *traced, *_pacing(pace), "-inf", inject, f"{_HOST}:{self._server.port}")
+        extra = (*operation.extra, *_pacing(pace), "-inf", inject, f"{_HOST}:{self._server.port}")
         return self._sipp(
             operation.sender,
             pace.count,
@@ -159,17 +157,17 @@ class Lanes:
 
 def _pacing(pace: Pace) -> list[object]:
     if pace.rate:
-        return ["-r", max(1, round(pace.rate)), "-l", max(100, round(pace.rate * 4))]
+        return ["-r", pace.rate, "-l", max(100, pace.rate * 4)]
     return ["-r", 100_000, "-l", _IN_FLIGHT]
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(
         max(abs(outcome.status) for outcome in outcomes),
+        sum(outcome.asked for outcome in outcomes),
         sum(outcome.done for outcome in outcomes),
         sum(outcome.failed for outcome in outcomes),
         sum(outcome.retransmissions for outcome in outcomes),
-        sorted(delay for outcome in outcomes for delay in outcome.delays),
     )
 
 

@@ -24,7 +24,7 @@ _FLEXIPY_CONFIGURATION = """\
 [global]
 transports={transports}
 workers={workers}
-log-level=error
+log-level=message
 log-directory={directory}
 state-directory={directory}/state
 control-socket={directory}/control

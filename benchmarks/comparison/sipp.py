@@ -39,17 +39,17 @@ class Outcome:
 
     Attributes:
         status: sipp's; 0 where all succeeded.
+        asked: operations that were to be done.
         done: operations that succeeded.
         failed: those that did not.
         retransmissions: messages that were sent again.
-        delays: milliseconds to the answer that the scenario marks, where they were asked for.
     """
 
     status: int
+    asked: int
     done: int
     failed: int
     retransmissions: int
-    delays: list[float]
 
 
 class Sipp:
@@ -98,13 +98,7 @@ class Sipp:
             status = -1
         row = self._last_row()
         done, failed = int(row.get("SuccessfulCall(C)", 0)), int(row.get("FailedCall(C)", 0))
-        return Outcome(status, done, failed, int(row.get("Retransmissions(C)", 0)), self._delays())
-
-    def _delays(self) -> list[float]:
-        """Milliseconds to the answer that the scenario marks; where `-trace_rtt` was asked for."""
-        files = self._statistics.parent.glob(f"{self._name}_{self._process.pid}_rtt.csv")
-        lines = [line.split(";") for file in files for line in file.read_text().splitlines()[1:]]
-        return [float(line[1]) for line in lines if len(line) > 1]
+        return Outcome(status, self._count, done, failed, int(row.get("Retransmissions(C)", 0)))
 
     def stop(self) -> None:
         """End it."""

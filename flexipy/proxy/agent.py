@@ -84,7 +84,7 @@ class Agent:
         )
         self.pipeline = Pipeline(self, ())
         self.load = LoadMeter(options.max_processing_delay)
-        self._loop_lag = self.load.queue()
+        self._loop_lag = self.load.queue("loop")
         self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}

@@ -96,7 +96,7 @@ class ProxyServer:
         from flexipy.servers.worker_commands import WorkerCommands
 
         number_branches(worker.index)
-        worker.bus.watch(self.agent.load.queue())
+        worker.bus.watch(self.agent.load.queue("handed over"))
         worker.use(self.agent.take, self.agent.admits, self.agent.spawn, commands.run)
         self.agent.services[Replication] = worker.replication
         self.agent.services[Share] = worker.share

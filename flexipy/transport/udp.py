@@ -76,7 +76,7 @@ class UdpSocket:
         self._socket = sock
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
-        self._queue = context.load.queue()
+        self._queue = context.load.queue(str(self.listener))
         self._flows: dict[SocketAddress, UdpFlow] = {}
         self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
@@ -118,7 +118,7 @@ class UdpSocket:
             except Exception:
                 counters.handler_errors += 1
                 _log.exception("a message from %s could not be handled", flow)
-        self._queue.left_some(now)
+        self._queue.left_some(now, time.monotonic())
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
         """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""

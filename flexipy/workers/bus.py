@@ -130,6 +130,7 @@ class Bus:
         self._turns: deque[tuple[int, bytes]] = deque()
         self._due: list[int] = []
         self._nudging = False
+        self._pinning = False
         self._scheduled = False
         self._loop: Loop = None
         self._queue: Queue | None = None
@@ -148,6 +149,7 @@ class Bus:
         if self._loop is None:
             return
         self._flush()
+        self._flush_boards()
         self._loop.remove_reader(self._inbox.fileno())
         for outlet in (*self._inboxes, *self._boards):
             outlet.close(self._loop)
@@ -183,13 +185,28 @@ class Bus:
 
     def pin(self, number: int, frame: bytes) -> None:
         """Put a frame on a worker's board before this returns."""
-        outlet = self._boards[number]
-        if not outlet.add(frame):
+        self._write_down(number, frame)
+        self._boards[number].flush(self._loop)
+
+    def _write_down(self, number: int, frame: bytes) -> None:
+        if not self._boards[number].add(frame):
             self.dropped += 1
-        outlet.flush(self._loop)
         if not self._nudging and self._loop is not None:
             self._nudging = True
             self._loop.call_later(_NUDGE_AFTER, self._nudge)
+
+    def pin_all_soon(self, frame: bytes) -> None:
+        """Put a frame on the board of all others, together with the next one or when this turn of the loop ends."""
+        for number in self._others:
+            self._write_down(number, frame)
+        if not self._pinning and self._loop is not None:
+            self._pinning = True
+            self._loop.call_soon(self._flush_boards)
+
+    def _flush_boards(self) -> None:
+        self._pinning = False
+        for number in self._others:
+            self._boards[number].flush(self._loop)
 
     def pin_all(self, frame: bytes) -> None:
         """Put a frame on the board of all others before this returns."""
@@ -229,6 +246,7 @@ class Bus:
     def _take_turns(self) -> None:
         self._scheduled = False
         turns = self._turns
+        now = time.monotonic()
         for _ in range(_BATCH):
             if not turns:
                 break
@@ -239,7 +257,7 @@ class Bus:
                 self._guarded(self._on_frame, sender, frame)
         if self._queue is not None:
             if turns:
-                self._queue.left_some(time.monotonic())
+                self._queue.left_some(now, time.monotonic())
             else:
                 self._queue.emptied()
         if turns and not self._scheduled and self._loop is not None:

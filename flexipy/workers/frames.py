@@ -21,13 +21,13 @@ CLOSED: Final = 0x43  # a connection of the sender's is gone
 HELLO: Final = 0x48  # the sender has just started and knows nothing
 QUESTION: Final = 0x51  # a command of the control socket
 ANSWER: Final = 0x41  # its result
-SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 IDLE: Final = 0x49  # the sender is leaving and has nothing more to do
 GONE: Final = 0x47  # the sender has closed its sockets and changes nothing any more
 NUDGE: Final = 0x4E  # there is something on the receiver's board
 # Kinds of frames on a board.
 OPENED: Final = 0x4F  # the sender has a connection
 CHANGES: Final = 0x42  # lines of the journal: bindings that came, were renewed or went
+SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 
 _PIECE: Final = struct.Struct("!I")

@@ -69,7 +69,7 @@ class Worker:
     def __init__(self, index: int, mailboxes: Sequence[Mailbox], branch_prefix: bytes, alive: frozenset[int]) -> None:
         self.index = index
         self.count = len(mailboxes)
-        self.share = Share(index, self.count, self._say)
+        self.share = Share(index, self.count, self._say, self._take_in)
         self.life = os.urandom(4)
         self.handed_over = self.taken_over = self.lost = 0
         self.bus = Bus(index, mailboxes, self._on_news, self._on_frame)
@@ -274,13 +274,18 @@ class Worker:
     def _publish(self, lines: bytes) -> None:
         self.bus.pin_all(bytes((CHANGES,)) + lines)
 
+    def _take_in(self) -> None:
+        self.bus.take_in()
+
     def _say(self, name: bytes, what: bytes) -> None:
-        self.bus.post_all(bytes((SUBJECT,)) + name + what)
+        self.bus.pin_all_soon(bytes((SUBJECT,)) + name + what)
 
     def _on_news(self, sender: int, frame: bytes) -> None:
         kind = frame[0]
         if kind == CHANGES:
             self.replication.apply(frame[1:])
+        elif kind == SUBJECT:
+            self.share.hear(frame[1:2], frame[2:])
         elif kind == KNOWN:
             if frame[1:] == self.life:
                 self._learning.discard(sender)
@@ -319,8 +324,6 @@ class Worker:
                 self._alone.set()
         elif kind == IDLE:
             self._idle.add(sender)
-        elif kind == SUBJECT:
-            self.share.hear(frame[1:2], frame[2:])
         elif kind == QUESTION and self._spawn is not None:
             self._spawn(self._answer_question(sender, frame))
         elif kind == ANSWER:
