@@ -400,7 +400,7 @@ class Agent:
         if self._stopping:
             return
         now = self.clock()
-        self._loop_lag.late(now - self._tick_due)
+        self._loop_lag.waited(now - self._tick_due)
         try:
             self.timers.fire(now)
         except Exception:
@@ -409,7 +409,7 @@ class Agent:
         if not self.timers.idle:
             self._start_ticking()
         else:
-            self._loop_lag.late(0.0)
+            self._loop_lag.emptied()
 
     def spawn(
         self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None

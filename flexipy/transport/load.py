@@ -1,8 +1,6 @@
-"""Whether more comes in than can be dealt with, judged by how long what arrives has to wait.
+"""Whether more comes in than can be dealt with, judged by how long what arrives has to wait before it is looked at.
 
-A queue that is read empty now and then keeps up, however busy the processor is. One that is not found empty any more
-grows, and what is read from it has waited for up to as long as that. Time is an argument; nothing here touches a
-socket.
+Nothing here touches a socket or a clock; `udp.py` asks the kernel when the next datagram came.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ logger = logging.getLogger(__name__)
 NOTHING: Final = 0
 NEWCOMERS: Final = 1  # new requests, but for those with credentials: for them half of the work is done
 ALL_NEW: Final = 2  # new requests, also with credentials
-_AT_ONCE: Final = 0.1  # seconds: other sockets have their turn in between
 
 
 class LoadMeter:
@@ -43,17 +40,18 @@ class LoadMeter:
         return Queue(self, f"{name} ({self._number})")
 
     def judge(self, name: str, waited: float) -> None:
-        """Take note of how long a queue may have kept a message waiting.
+        """Take note of how long a message has waited in a queue.
+
+        What is refused once is refused until the wait is half of what it may be.
 
         Args:
             name: of the queue.
-            waited: seconds; 0 when it was found empty. Only then, or when it is well below the limit, is all well.
+            waited: seconds; 0 when the queue is empty.
         """
         limit = self.limit
         if limit <= 0:
             return
-        levels = self._levels
-        before = levels.get(name, NOTHING)
+        before = self._levels.get(name, NOTHING)
         if waited > 2 * limit:
             level = ALL_NEW
         elif waited > limit:
@@ -63,40 +61,38 @@ class LoadMeter:
         else:
             level = NOTHING
         if level != before:
-            levels[name] = level
-            self.level = max(levels.values())
+            self._levels[name] = level
+            self.level = max(self._levels.values())
             logger.info("%s: messages wait for %.0f ms, level %d of refusal", name, waited * 1000, level)
 
 
 class Queue:
-    """One queue: a socket that is read in batches, or a clock that is read when the loop comes round to it."""
+    """One queue: of a socket, or of a clock that is read when the loop comes round to it."""
 
-    __slots__ = ("_done", "_meter", "_name", "_since")
+    __slots__ = ("_empty", "_lost", "_meter", "_name")
 
     def __init__(self, meter: LoadMeter, name: str) -> None:
         self._meter = meter
         self._name = name
-        self._since = 0.0
-        self._done = 0.0
+        self._empty = True
+        self._lost = 0
 
-    def left_some(self, now: float, done: float) -> None:
-        """A batch was read and there may be more.
+    def waited(self, seconds: float, lost: int = 0) -> None:
+        """The next message has waited so long.
 
         Args:
-            now: when the batch was begun; unless that was right after the last one, the queue had been empty.
-            done: when it was dealt with.
+            seconds: since it came, or since it was due.
+            lost: how many there was no room for since the start. A queue that overflows is too long, whatever the
+                wait: where the kernel gives little room, it is never long enough for a long one.
         """
-        if self._since == 0.0 or now - self._done > _AT_ONCE:
-            self._since = now
-        self._done = done
-        self._meter.judge(self._name, done - self._since)
+        self._empty = False
+        if lost != self._lost:
+            self._lost = lost
+            seconds = max(seconds, 1.01 * self._meter.limit)
+        self._meter.judge(self._name, seconds)
 
     def emptied(self) -> None:
-        """All was read."""
-        if self._since != 0.0:
-            self._since = 0.0
+        """No message waits."""
+        if not self._empty:
+            self._empty = True
             self._meter.judge(self._name, 0.0)
-
-    def late(self, seconds: float) -> None:
-        """What was due came so much later."""
-        self._meter.judge(self._name, seconds)

@@ -127,8 +127,9 @@ class Bus:
         self._inbox_unpacker = Unpacker()
         self._board_unpacker = Unpacker()
         self._view = memoryview(bytearray(2 * LARGEST))
-        self._turns: deque[tuple[int, bytes]] = deque()
+        self._turns: deque[tuple[int, bytes, float]] = deque()
         self._due: list[int] = []
+        self._read_at = 0.0
         self._nudging = False
         self._pinning = False
         self._scheduled = False
@@ -236,28 +237,28 @@ class Bus:
                 take(sender, frame)
 
     def _on_readable(self) -> None:
+        self._read_at = time.monotonic()
         self._read(self._inbox, self._inbox_unpacker, self._queue_up)
         if not self._scheduled:
             self._take_turns()
 
     def _queue_up(self, sender: int, frame: bytes) -> None:
-        self._turns.append((sender, frame))
+        self._turns.append((sender, frame, self._read_at))
 
     def _take_turns(self) -> None:
         self._scheduled = False
         turns = self._turns
-        now = time.monotonic()
         for _ in range(_BATCH):
             if not turns:
                 break
-            sender, frame = turns.popleft()
+            sender, frame, _ = turns.popleft()
             if frame[0] == NUDGE:
                 self.take_in()
             else:
                 self._guarded(self._on_frame, sender, frame)
         if self._queue is not None:
             if turns:
-                self._queue.left_some(now, time.monotonic())
+                self._queue.waited(time.monotonic() - turns[0][2])
             else:
                 self._queue.emptied()
         if turns and not self._scheduled and self._loop is not None:
