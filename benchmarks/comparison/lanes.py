@@ -15,7 +15,8 @@ from comparison.sipp import LoadError, Outcome, Pace, Sipp, registration
 
 _HOST = "127.0.0.1"
 _LANES = 4
-_RING_MS, _TALK_MS = 20, 100
+_RINGING: tuple[object, ...] = ("-d", 20)  # milliseconds
+_TALKING: tuple[object, ...] = ("-d", 100)
 _IN_FLIGHT = 50
 _SIPP_TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 _CALLER = f"[authentication username=caller password={PASSWORD}]"
@@ -47,19 +48,17 @@ class Operation:
         return self.needs.transports[-1]
 
 
-_TALKING = {"extra": ("-d", _TALK_MS), "receiver_extra": ("-d", _RING_MS)}
 _TCP = Needs(("udp", "tcp"))
 OPERATIONS = {
     "registration": Operation("registration", "register"),
-    "call": Operation("call", "caller", ("callee",), **_TALKING),
+    "call": Operation("call", "caller", ("callee",), _TALKING, _RINGING),
     "call-auth": Operation(
-        "call with password", "caller_auth", ("callee",), **_TALKING, needs=Needs(challenged=("REGISTER", "INVITE"))
+        "call with password", "caller_auth", ("callee",), _TALKING, _RINGING, Needs(challenged=("REGISTER", "INVITE"))
     ),
     "message": Operation("MESSAGE", "sender", ("reader",)),
     "options": Operation("OPTIONS", "asker", ("answerer",)),
-    "fork": Operation("call, 3 devices", "caller", ("callee", "ringer", "ringer"), **_TALKING),
+    "fork": Operation("call, 3 devices", "caller", ("callee", "ringer", "ringer"), _TALKING, _RINGING),
     "registration-tcp": Operation("registration, TCP", "register", needs=_TCP),
-    "call-tcp": Operation("call, TCP", "caller", ("callee",), **_TALKING, needs=_TCP),
 }
 
 

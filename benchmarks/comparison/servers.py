@@ -24,7 +24,7 @@ _FLEXIPY_CONFIGURATION = """\
 [global]
 transports={transports}
 workers={workers}
-log-level=message
+log-level=error
 log-directory={directory}
 state-directory={directory}/state
 control-socket={directory}/control
