@@ -400,7 +400,7 @@ class Agent:
         if self._stopping:
             return
         now = self.clock()
-        self._loop_lag.waited(now - self._tick_due)
+        self._loop_lag.late(now - self._tick_due)
         try:
             self.timers.fire(now)
         except Exception:

@@ -69,13 +69,15 @@ class LoadMeter:
 class Queue:
     """One queue: of a socket, or of a clock that is read when the loop comes round to it."""
 
-    __slots__ = ("_empty", "_lost", "_meter", "_name")
+    __slots__ = ("_before", "_empty", "_last", "_lost", "_meter", "_name")
 
     def __init__(self, meter: LoadMeter, name: str) -> None:
         self._meter = meter
         self._name = name
         self._empty = True
         self._lost = 0
+        self._last = 0.0
+        self._before = 0.0
 
     def waited(self, seconds: float, lost: int = 0) -> None:
         """The next message has waited so long.
@@ -90,6 +92,11 @@ class Queue:
             self._lost = lost
             seconds = max(seconds, 1.01 * self._meter.limit)
         self._meter.judge(self._name, seconds)
+
+    def late(self, seconds: float) -> None:
+        """What is due again and again came so late. Once or twice is a hitch, of a disk perhaps, and over already."""
+        self.waited(min(seconds, self._last, self._before))
+        self._before, self._last = self._last, seconds
 
     def emptied(self) -> None:
         """No message waits."""

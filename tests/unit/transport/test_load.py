@@ -65,6 +65,16 @@ def test_a_queue_that_overflows_is_too_long_however_short_the_wait() -> None:
     assert meter.level == NOTHING
 
 
+def test_a_clock_must_be_late_three_times_in_a_row() -> None:
+    meter = LoadMeter(0.3)
+    clock = meter.queue("loop")
+    levels = []
+    for lag in (2.0, 0.0, 2.0, 2.0, 0.5, 0.0):
+        clock.late(lag)
+        levels.append(meter.level)
+    assert levels == [NOTHING, NOTHING, NOTHING, NOTHING, NEWCOMERS, NOTHING]
+
+
 def test_without_a_limit_nothing_is_ever_refused() -> None:
     assert _levels(LoadMeter(0.0), 1.0, 100.0) == [NOTHING, NOTHING]
 
