@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-_YOUNG: Final = 2500  # objects made and not freed since the last look: two milliseconds at most
+_YOUNG: Final = 2000  # objects made and not freed since the last look: two milliseconds at most
 _SURVIVED: Final = 1
 _LONG_LIVED: Final = 1  # the generation of those that were looked at twice
 _USUAL: Final = gc.get_threshold()
