@@ -197,7 +197,7 @@ class Authentication(Module):
         kind, first, rest = decode(what).split(" ", 2)
         now = time.time()
         if kind == _USED:
-            self._nonces.use(rest, int(first), now)
+            self._nonces.note(rest, int(first))
         elif self._throttle is not None:
             if kind == _WRONG:
                 self._throttle.failed(first, rest, now)
