@@ -83,7 +83,10 @@ demo-push: $(VENV)/.installed-test  ## wake a telephone by a stand-in for Apple'
 bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run
 	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py
 
+suite: $(VENV)/.installed-test $(STAMP)  ## the long comparison: rates, overload, growth, several workers (ARGS=--quick)
+	$(BIN)/python benchmarks/suite.py $(ARGS)
+
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help build run accounts lint clients unit gate compiled docs test demo-intercom demo-push bench clean
+.PHONY: help build run accounts lint clients unit gate compiled docs test demo-intercom demo-push bench suite clean

@@ -157,6 +157,7 @@ class Authentication(Module):
             raise ModuleError("[module::Authentication] file-path: no password file named (see 'flexipy passwd -h')")
         self._challenges: dict[tuple[str, bool], list[tuple[str, bytes, bytes]]] = {}
         self._dialogs = KnownDialogs()
+        self._share: Share | None = None
         self._tell: Tell | None = None
         self._accounts = FileCredentials(context.file(name), tuple(self._domains))
 
@@ -186,6 +187,7 @@ class Authentication(Module):
         self._look_at_file()
         share = self.context.optional(Share)
         if share is not None:
+            self._share = share
             self._tell = share.subject(b"a", self._elsewhere)
         await self.context.keep_resolved(self._trusted)
         self.context.every(1.0, self._look_at_file)
@@ -195,7 +197,7 @@ class Authentication(Module):
         kind, first, rest = decode(what).split(" ", 2)
         now = time.time()
         if kind == _USED:
-            self._nonces.use(rest, int(first), now)
+            self._nonces.note(rest, int(first))
         elif self._throttle is not None:
             if kind == _WRONG:
                 self._throttle.failed(first, rest, now)
@@ -279,6 +281,8 @@ class Authentication(Module):
         index, credentials = found
         now = time.time()
         throttle = self._throttle
+        if self._share is not None:
+            self._share.take_in()
         if throttle is not None and not throttle.quiet:
             wait = throttle.check(event.flow.remote[0], sender, now)
             if wait > 0:

@@ -118,6 +118,12 @@ HOT = {
         "flexipy/transport/target.py",
         "flexipy/transport/tokens.py",
         "flexipy/transport/udp.py",
+        "flexipy/workers/bus.py",
+        "flexipy/workers/frames.py",
+        "flexipy/workers/ownership.py",
+        "flexipy/workers/replication.py",
+        "flexipy/workers/share.py",
+        "flexipy/workers/worker.py",
     ],
 }
 # Compiled against nothing but the standard library, so that the result does not depend on what else is installed.

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from comparison.accounting import Usage, read_usage
@@ -20,7 +22,8 @@ _HERE = Path(__file__).resolve().parent.parent
 _FLEXIPY = [sys.executable, "-P", "-m", "flexipy.cli.main"]  # not from the folder it starts in
 _FLEXIPY_CONFIGURATION = """\
 [global]
-transports=sip:127.0.0.1:{port};transport=udp
+transports={transports}
+workers={workers}
 log-level=error
 log-directory={directory}
 state-directory={directory}/state
@@ -35,7 +38,7 @@ enabled=false
 enabled=true
 auth-domains=bench.test
 file-path={directory}/passwd
-filter=is_request && request.method-name == 'REGISTER'
+filter={filter}
 [module::Registrar]
 reg-domains=bench.test
 """
@@ -81,15 +84,18 @@ class Server:
         start_s: seconds from its start to its first answer.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, needs: Needs | None = None) -> None:
         self.name = name
         self.port = free_ports(1)[0]
         self._directory = tempfile.TemporaryDirectory(prefix=f"bench-{name}-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self._log = (self.directory / "output").open("wb")
-        command = _COMMANDS[name](self.directory, self.port)
+        variant = VARIANTS[name]
+        command = variant.command(self.directory, self.port, needs or Needs(), variant.processes)
         began = time.monotonic()
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=variant.environment()
+        )
         try:
             self._await_answer(began + 10)
         except BaseException:
@@ -146,23 +152,82 @@ def time_of_help() -> float:
     return time.monotonic() - began
 
 
-def _flexipy(directory: Path, port: int) -> list[str]:
+def _flexipy(directory: Path, port: int, needs: Needs, processes: int) -> list[str]:
     lines = ["version:1"]
-    for number in range(USERS):
-        ha1 = hashlib.md5(f"{user(number)}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
-        lines.append(f"{user(number)}@{DOMAIN} md5:{ha1} ;")
+    for name in ["caller", *map(user, range(needs.users))]:
+        ha1 = hashlib.md5(f"{name}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
+        lines.append(f"{name}@{DOMAIN} md5:{ha1} ;")
     (directory / "passwd").write_text("\n".join(lines) + "\n")
+    transports = [f"sip:127.0.0.1:{port};transport={transport}" for transport in needs.transports]
+    methods = " || ".join(f"request.method-name == '{method}'" for method in needs.challenged)
     configuration = directory / "flexisip.conf"
-    configuration.write_text(_FLEXIPY_CONFIGURATION.format(port=port, directory=directory))
+    configuration.write_text(
+        _FLEXIPY_CONFIGURATION.format(
+            directory=directory,
+            transports=" ".join(transports),
+            workers=processes,
+            filter=f"is_request && ({methods})",
+        )
+    )
     return [*_FLEXIPY, "--server", "proxy", "-c", str(configuration)]
 
 
-def _kamailio(directory: Path, port: int) -> list[str]:
+def _kamailio(directory: Path, port: int, needs: Needs, processes: int) -> list[str]:
     # Debian's default allocator makes it 2 to 2.7 times slower: `fm` is what a fair comparison needs. The memory
     # holds the transactions of a few seconds, which stay that long after their end.
     command = ["kamailio", "-DD", "-E", "-x", "fm", "-X", "fm", "-m", "1024", "-M", "16", "-b", "4194304"]
-    command += ["-f", str(_HERE / "kamailio.cfg"), "-l", f"udp:127.0.0.1:{port}"]
+    command += ["-f", str(_HERE / "kamailio.cfg"), "-n", str(processes)]
+    command += [part for transport in needs.transports for part in ("-l", f"{transport}:127.0.0.1:{port}")]
+    if needs.transports == ("udp",):
+        command += ["-A", "WITHOUT_TCP"]
+    if "INVITE" in needs.challenged:
+        command += ["-A", "WITH_CALL_AUTH"]
     return [*command, "-Y", str(directory), "-P", str(directory / "pid")]
 
 
-_COMMANDS = {"flexipy": _flexipy, "kamailio": _kamailio}
+@dataclass(slots=True, frozen=True)
+class Needs:
+    """What a measurement asks of a server.
+
+    Attributes:
+        transports: to listen on.
+        challenged: methods whose sender must prove who he is.
+        users: how many accounts.
+    """
+
+    transports: tuple[str, ...] = ("udp",)
+    challenged: tuple[str, ...] = ("REGISTER",)
+    users: int = USERS
+
+
+@dataclass(slots=True, frozen=True)
+class Variant:
+    """A server in one of its forms.
+
+    Attributes:
+        title: the head of its column.
+        command: what starts it.
+        processes: that share the work.
+        path: where Python finds it; None for wherever this program found it.
+    """
+
+    title: str
+    command: Callable[[Path, int, Needs, int], list[str]]
+    processes: int = 1
+    path: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        """For its process."""
+        return dict(os.environ) if self.path is None else {**os.environ, "PYTHONPATH": str(self.path)}
+
+
+_ROOT = _HERE.parent
+_COMPILED = _ROOT / "build" / "compiled"
+VARIANTS = {
+    "flexipy": Variant("flexipy", _flexipy),
+    "interpreted": Variant("interpreted", _flexipy, path=_ROOT),
+    "compiled": Variant("compiled", _flexipy, path=_COMPILED),
+    "workers": Variant("2 workers", _flexipy, 2, _COMPILED),
+    "kamailio": Variant("Kamailio", _kamailio),
+    "kamailio2": Variant("Kamailio x2", _kamailio, 2),
+}

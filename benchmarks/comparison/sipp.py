@@ -33,6 +33,25 @@ class Pace:
     rate: int
 
 
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """How a load went.
+
+    Attributes:
+        status: sipp's; 0 where all succeeded.
+        asked: operations that were to be done.
+        done: operations that succeeded.
+        failed: those that did not.
+        retransmissions: messages that were sent again.
+    """
+
+    status: int
+    asked: int
+    done: int
+    failed: int
+    retransmissions: int
+
+
 class Sipp:
     """One sipp process at a port of its own."""
 
@@ -61,6 +80,17 @@ class Sipp:
         Raises:
             LoadError: when one operation failed, or not all were done.
         """
+        outcome = self.outcome(seconds)
+        if outcome.status or outcome.failed or outcome.done != self._count:
+            said = self._errors.read_text(errors="replace")[:1500] if self._errors.exists() else ""
+            raise LoadError(
+                f"{self._name}: status {outcome.status}, {outcome.done} of {self._count} done, "
+                f"{outcome.failed} failed\n{said}"
+            )
+        return outcome.retransmissions
+
+    def outcome(self, seconds: float) -> Outcome:
+        """Wait for its end, or end it; how it went."""
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -68,10 +98,7 @@ class Sipp:
             status = -1
         row = self._last_row()
         done, failed = int(row.get("SuccessfulCall(C)", 0)), int(row.get("FailedCall(C)", 0))
-        if status or failed or done != self._count:
-            said = self._errors.read_text(errors="replace")[:1500] if self._errors.exists() else ""
-            raise LoadError(f"{self._name}: status {status}, {done} of {self._count} done, {failed} failed\n{said}")
-        return int(row["Retransmissions(C)"])
+        return Outcome(status, self._count, done, failed, int(row.get("Retransmissions(C)", 0)))
 
     def stop(self) -> None:
         """End it."""
@@ -88,10 +115,16 @@ class Sipp:
 
 def register(server: Server, pace: Pace, users: range, contact: int) -> int:
     """Register users in turn, each with its password, from their contact's port; returns the retransmissions."""
-    fields = [f"{user(n)};[authentication username={user(n)} password={PASSWORD}];{n:012x}" for n in users]
+    fields = [registration(n, n, f"{_HOST}:{contact};transport=udp") for n in users]
     inject = _injection(server, "register", fields)
     extra = [*_pacing(pace), "-inf", inject, "-auth_uri", "bench.test", f"{_HOST}:{server.port}"]
     return Sipp("register", pace.count, server.directory, contact, *extra).wait(_patience(pace))
+
+
+def registration(number: int, device: int, contact: str) -> str:
+    """The fields of the scenario register: user, credentials, device, place of the contact."""
+    name = user(number)
+    return f"{name};[authentication username={name} password={PASSWORD}];{device:012x};{contact}"
 
 
 def call(server: Server, pace: Pace, users: range, contact: int) -> int:

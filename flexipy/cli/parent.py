@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from flexipy.workers.bus import Inbox, make_inboxes
+from flexipy.workers.bus import Mailbox, make_mailboxes
 from flexipy.workers.supervision import Action, End, Ready, Start, StopAll, Supervisor
 
 logger = logging.getLogger("flexipy")
@@ -34,14 +34,14 @@ class Place:
     Attributes:
         index: its number.
         alive: the workers that are ready.
-        inboxes: of all workers.
+        mailboxes: of all workers.
         parent: readable once the parent is gone.
         ready: to be written to when the worker works.
     """
 
     index: int
     alive: frozenset[int]
-    inboxes: Sequence[Inbox]
+    mailboxes: Sequence[Mailbox]
     parent: int
     ready: int
 
@@ -59,7 +59,7 @@ class Parent:
         self._supervisor = Supervisor(count)
         self._work = work
         self._on_ready = on_ready
-        self._inboxes = make_inboxes(count)
+        self._mailboxes = make_mailboxes(count)
         self._selector = selectors.DefaultSelector()
         self._processes: dict[int, int] = {}  # process id -> number of the worker
         self._pipes: dict[int, int] = {}  # number of the worker -> where it says that it is ready
@@ -112,7 +112,7 @@ class Parent:
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         process = os.fork()
         if process == 0:
-            self._be_worker(Place(start.index, start.alive, self._inboxes, self._life[0], write), read)
+            self._be_worker(Place(start.index, start.alive, self._mailboxes, self._life[0], write), read)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.close(write)
         self._processes[process] = start.index

@@ -44,7 +44,7 @@ def run_workers(count: int, config: Config, server_options: ServerOptions, optio
         logger.info("ready")
 
     def work(place: Place) -> int:
-        worker = Worker(place.index, place.inboxes, BRANCH_PREFIX, place.alive)
+        worker = Worker(place.index, place.mailboxes, BRANCH_PREFIX, place.alive)
         ready = partial(_ready, place)
         return in_loop(serve(config, (hosts, points, version), None, report, worker, ready))
 

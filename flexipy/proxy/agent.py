@@ -85,7 +85,7 @@ class Agent:
         )
         self.pipeline = Pipeline(self, ())
         self.load = LoadMeter(options.max_processing_delay)
-        self._loop_lag = self.load.queue()
+        self._loop_lag = self.load.queue("loop")
         self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
@@ -410,7 +410,7 @@ class Agent:
         if not self.timers.idle:
             self._start_ticking()
         else:
-            self._loop_lag.late(0.0)
+            self._loop_lag.emptied()
 
     def spawn(
         self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None

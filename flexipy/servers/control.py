@@ -156,7 +156,7 @@ class Commands:
         return registrar
 
     async def _record(self, text: str) -> tuple[str, Record | None]:
-        key = aor_of(text)
+        key = _aor(text)
         found = self._registrar.fetch(key, time.time())
         return key, (await found if isinstance(found, Awaitable) else found)
 
@@ -174,9 +174,9 @@ class Commands:
 
     async def _registrar_clear(self, words: list[str]) -> str:
         _expect(words, 1, "REGISTRAR_CLEAR sip:user@domain")
-        result = self._registrar.clear(aor_of(words[0]))
+        result = self._registrar.clear(_aor(words[0]))
         removed = await result if isinstance(result, Awaitable) else result
-        return f"Done: cleared record {aor_of(words[0])}, {removed} contacts removed"
+        return f"Done: cleared record {_aor(words[0])}, {removed} contacts removed"
 
     async def _registrar_delete(self, words: list[str]) -> object:
         _expect(words, 2, "REGISTRAR_DELETE sip:user@domain unique-id")
@@ -312,8 +312,7 @@ def _expect(words: list[str], count: int, usage: str) -> None:
         raise ControlError(f"usage: {usage}")
 
 
-def aor_of(text: str) -> str:
-    """The key that a command's word names: a SIP address, or the key itself."""
+def _aor(text: str) -> str:
     text = text.strip("<>")
     return SipUri.parse(encode(text)).aor if text.lower().startswith(("sip:", "sips:")) else text
 

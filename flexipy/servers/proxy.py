@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, ModuleError, overrides
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.proxy.routing import number_branches
+from flexipy.servers.collection import begin_collection
 from flexipy.servers.control import Commands, ControlSocket, Runner
 from flexipy.servers.descriptors import connection_limits, raise_limit
 from flexipy.servers.discovery import module_classes
@@ -97,7 +97,7 @@ class ProxyServer:
         from flexipy.servers.worker_commands import WorkerCommands
 
         number_branches(worker.index)
-        worker.bus.watch(self.agent.load.queue())
+        worker.bus.watch(self.agent.load.queue("handed over"))
         worker.use(self.agent.take, self.agent.admits, self.agent.spawn, commands.run)
         self.agent.services[Replication] = worker.replication
         self.agent.services[Share] = worker.share
@@ -201,11 +201,7 @@ class ProxyServer:
         except (ModuleError, TransportError) as error:
             await self.stop(drain=0)
             raise StartError(str(error)) from error
-        # What start-up made lives as long as the process: the collector need not look at it again, and
-        # per-message work makes few cycles (hot path rule 8).
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50000, 50, 100)
+        begin_collection()
 
     async def _start_neighbours(self) -> None:
         for neighbour in neighbours(self.config, self.agent):
@@ -226,6 +222,8 @@ class ProxyServer:
         while self._busy() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         await self._control.stop()
+        if self.worker is not None and drain > 0:
+            await self.worker.outlive_others()
         await self.agent.stop()
         for module in reversed(self._started):
             try:

@@ -11,8 +11,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
-from flexipy.servers.control import Commands, aor_of
-from flexipy.sip.errors import SipError
+from flexipy.servers.control import Commands
 from flexipy.workers.worker import Worker
 
 
@@ -41,8 +40,6 @@ _TOGETHER: Final[dict[str, Callable[[list[Any]], Any]]] = {
 }
 # Those that each worker must carry out; all but UNBAN succeed everywhere or nowhere.
 _EVERYWHERE: Final = frozenset(("CONFIG_SET", "RELOAD", "UNBAN"))
-# Those that change a record: its owner's.
-_OWNERS: Final = frozenset(("REGISTRAR_CLEAR", "REGISTRAR_DELETE", "REGISTRAR_UPSERT"))
 
 
 class WorkerCommands:
@@ -69,17 +66,9 @@ class WorkerCommands:
                 return self._together(await self._everywhere(line), _TOGETHER[name])
             if name in _EVERYWHERE:
                 return self._best(await self._everywhere(line))
-            if name in _OWNERS and len(words) > 1:
-                return await self._ask(self._owner_of(words[1]), line)
         except TimeoutError:
             return "Error: a worker does not answer"
         return await self._commands.run(line)
-
-    def _owner_of(self, text: str) -> int:
-        try:
-            return self._worker.owner_of_record(aor_of(text))
-        except SipError:
-            return self._worker.index  # which says what is wrong with it
 
     async def _ask(self, number: int, line: str) -> str:
         if number == self._worker.index:

@@ -120,6 +120,18 @@ class NonceSource:
                 return Freshness.STALE
             self._remember(nonce, nonce_count << _WINDOW | 1)
             return Freshness.FRESH
+        return self._mark(nonce, state, nonce_count)
+
+    def note(self, nonce: str, nonce_count: int) -> None:
+        """Another server with the same key accepted an answer: it does not count here any more."""
+        if nonce_count > 0:
+            state = self._seen.get(nonce)
+            if state is None:
+                self._remember(nonce, nonce_count << _WINDOW | 1)
+            else:
+                self._mark(nonce, state, nonce_count)
+
+    def _mark(self, nonce: str, state: int, nonce_count: int) -> Freshness:
         highest = state >> _WINDOW
         if nonce_count > highest:
             # bit 0 stands for the highest count itself

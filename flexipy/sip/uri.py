@@ -22,7 +22,11 @@ _CACHE_LIMIT: Final = 20000
 # RFC 3261 section 19.1.4: parameters that make two URIs differ when only one of them carries it.
 _TELLING: Final = ("user", "ttl", "method", "maddr", "transport")
 
+_PARAMS_CACHE_LIMIT: Final = 4000
+_SHARED_PARAMS: Final = 80  # characters; longer ones are of one device each
+
 _cache: dict[bytes, SipUri] = {}
+_params_cache: dict[str, Params] = {}
 
 
 class SipUri:
@@ -281,6 +285,7 @@ def _parse_sip(raw: bytes) -> SipUri:
     scheme = scheme.lower()
     if scheme not in ("sip", "sips"):
         raise UriError("unsupported URI scheme", 416 if colon and _is_scheme(scheme) else 400)
+    scheme = "sips" if scheme == "sips" else "sip"  # one string for all: ten thousands of contacts are kept
     if any(character <= " " or character in '<>"' for character in rest):
         raise UriError("white space or brackets in a URI")
     # An unescaped @ can only end the user part, which itself may hold ; and ?.
@@ -299,10 +304,21 @@ def _parse_sip(raw: bytes) -> SipUri:
         if not user or (user.isascii() and not _USER.issuperset(user)):
             raise UriError("bad user part")
     host, port = parse_host_port(hostport)
-    try:
-        values = parse_params(encode(params)) if semicolon else {}
-    except HeaderError as error:
-        raise UriError(str(error)) from error
-    if "%" in params:
-        values = {name: None if value is None else unescape(value) for name, value in values.items()}
-    return SipUri(scheme, user, host, port, values, headers, password, raw)
+    return SipUri(scheme, user, host, port, _params(params) if semicolon else {}, headers, password, raw)
+
+
+def _params(text: str) -> Params:
+    """The parameters behind the `;`; one object for all URIs with the same text, since nobody changes them."""
+    found = _params_cache.get(text)
+    if found is None:
+        try:
+            found = parse_params(encode(text))
+        except HeaderError as error:
+            raise UriError(str(error)) from error
+        if "%" in text:
+            found = {name: None if value is None else unescape(value) for name, value in found.items()}
+        if len(text) <= _SHARED_PARAMS:
+            if len(_params_cache) >= _PARAMS_CACHE_LIMIT:
+                _params_cache.clear()
+            _params_cache[text] = found
+    return found

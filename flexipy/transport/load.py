@@ -1,13 +1,14 @@
-"""Whether more comes in than can be dealt with, judged by how long what arrives has to wait.
+"""Whether more comes in than can be dealt with, judged by how long what arrives has to wait before it is looked at.
 
-A queue that is read empty now and then keeps up, however busy the processor is. One that is not found empty any more
-grows, and what is read from it has waited for up to as long as that. Time is an argument; nothing here touches a
-socket.
+Nothing here touches a socket or a clock; `udp.py` asks the kernel when the next datagram came.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 # How much is to be refused.
 NOTHING: Final = 0
@@ -30,26 +31,27 @@ class LoadMeter:
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.level = NOTHING
-        self._levels: dict[int, int] = {}
+        self._levels: dict[str, int] = {}
         self._number = 0
 
-    def queue(self) -> Queue:
-        """A further queue to be watched."""
+    def queue(self, name: str) -> Queue:
+        """A further queue to be watched; the name is for the log."""
         self._number += 1
-        return Queue(self, self._number)
+        return Queue(self, f"{name} ({self._number})")
 
-    def judge(self, number: int, waited: float) -> None:
-        """Take note of how long a queue may have kept a message waiting.
+    def judge(self, name: str, waited: float) -> None:
+        """Take note of how long a message has waited in a queue.
+
+        What is refused once is refused until the wait is half of what it may be.
 
         Args:
-            number: of the queue.
-            waited: seconds; 0 when it was found empty. Only then, or when it is well below the limit, is all well.
+            name: of the queue.
+            waited: seconds; 0 when the queue is empty.
         """
         limit = self.limit
         if limit <= 0:
             return
-        levels = self._levels
-        before = levels.get(number, NOTHING)
+        before = self._levels.get(name, NOTHING)
         if waited > 2 * limit:
             level = ALL_NEW
         elif waited > limit:
@@ -59,33 +61,45 @@ class LoadMeter:
         else:
             level = NOTHING
         if level != before:
-            levels[number] = level
-            self.level = max(levels.values())
+            self._levels[name] = level
+            self.level = max(self._levels.values())
+            logger.info("%s: messages wait for %.0f ms, level %d of refusal", name, waited * 1000, level)
 
 
 class Queue:
-    """One queue: a socket that is read in batches, or a clock that is read when the loop comes round to it."""
+    """One queue: of a socket, or of a clock that is read when the loop comes round to it."""
 
-    __slots__ = ("_meter", "_number", "_since")
+    __slots__ = ("_before", "_empty", "_last", "_lost", "_meter", "_name")
 
-    def __init__(self, meter: LoadMeter, number: int) -> None:
+    def __init__(self, meter: LoadMeter, name: str) -> None:
         self._meter = meter
-        self._number = number
-        self._since = 0.0
+        self._name = name
+        self._empty = True
+        self._lost = 0
+        self._last = 0.0
+        self._before = 0.0
 
-    def left_some(self, now: float) -> None:
-        """A batch was read and there may be more."""
-        if self._since == 0.0:
-            self._since = now
-        else:
-            self._meter.judge(self._number, now - self._since)
+    def waited(self, seconds: float, lost: int = 0) -> None:
+        """The next message has waited so long.
 
-    def emptied(self) -> None:
-        """All was read."""
-        if self._since != 0.0:
-            self._since = 0.0
-            self._meter.judge(self._number, 0.0)
+        Args:
+            seconds: since it came, or since it was due.
+            lost: how many there was no room for since the start. A queue that overflows is too long, whatever the
+                wait: where the kernel gives little room, it is never long enough for a long one.
+        """
+        self._empty = False
+        if lost != self._lost:
+            self._lost = lost
+            seconds = max(seconds, 1.01 * self._meter.limit)
+        self._meter.judge(self._name, seconds)
 
     def late(self, seconds: float) -> None:
-        """What was due came so much later."""
-        self._meter.judge(self._number, seconds)
+        """What is due again and again came so late. Once or twice is a hitch, of a disk perhaps, and over already."""
+        self.waited(min(seconds, self._last, self._before))
+        self._before, self._last = self._last, seconds
+
+    def emptied(self) -> None:
+        """No message waits."""
+        if not self._empty:
+            self._empty = True
+            self._meter.judge(self._name, 0.0)

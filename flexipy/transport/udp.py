@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,8 +26,15 @@ _log = logging.getLogger(__name__)
 
 _DRAIN = 64
 """Datagrams read per wake-up at most; more would starve the other sockets."""
+_MANY = 16
+"""Datagrams read in one go from which on it is of interest how long the next one has waited."""
 _MAX_DATAGRAM = 65535
 _SO_RCVBUFFORCE = getattr(socket, "SO_RCVBUFFORCE", 33)
+_SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for these two
+_SO_RXQ_OVFL = 40
+_STAMP = struct.Struct("@ll")
+_FACTS = 128
+"""Bytes for what the kernel tells of a datagram besides: when it came, and how many there was no room for."""
 _FIRST_TEXT_BYTE = 33
 """Below are STUN (0, 1), NUL and CRLF keep-alives and white space: nothing that begins a SIP message."""
 
@@ -77,7 +86,7 @@ class UdpSocket:
         self._socket = sock
         self._sendto: Callable[[bytes, SocketAddress], int] = sock.sendto
         self._context = context
-        self._queue = context.load.queue()
+        self._queue = context.load.queue(str(self.listener))
         self._flows: dict[SocketAddress, UdpFlow] = {}
         self._by_id: dict[int, UdpFlow] = {}
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
@@ -124,10 +133,27 @@ class UdpSocket:
                 _log.exception("a message from %s could not be handled", flow)
         # Learning that the socket is empty costs more than reading a datagram, so it isn't asked once more than there
         # were datagrams the last time. If there are others, this is called again at once.
-        if batch < _DRAIN:
-            self._batch = min(2 * batch, _DRAIN)
-        else:
-            self._queue.left_some(now)
+        self._batch = min(2 * batch, _DRAIN)
+        if batch >= _MANY:
+            self._look_at_next()
+
+    def _look_at_next(self) -> None:
+        """Find out how long the next datagram has waited, after many were read at once."""
+        try:
+            _, facts, _, _ = self._socket.recvmsg(1, _FACTS, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            self._queue.emptied()
+            return
+        except OSError:
+            return
+        waited, lost = 0.0, 0
+        for _, kind, raw in facts:
+            if kind == _SO_TIMESTAMPNS and len(raw) == _STAMP.size:
+                seconds, nanoseconds = _STAMP.unpack(raw)
+                waited = time.time() - seconds - nanoseconds / 1e9
+            elif kind == _SO_RXQ_OVFL:
+                lost = int.from_bytes(raw, sys.byteorder)
+        self._queue.waited(waited, lost)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
         """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""
@@ -269,6 +295,9 @@ def bind_udp(family: int, address: tuple[str, int], buffer_size: int, reuse_port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, buffer_size)
+        for option in (_SO_TIMESTAMPNS, _SO_RXQ_OVFL):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, 1)
         with contextlib.suppress(OSError):  # beyond net.core.rmem_max, if we may
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_size)
         sock.bind(address)

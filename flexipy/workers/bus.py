@@ -1,7 +1,10 @@
-"""The sockets between workers: each has an inbox, a Unix datagram socket that all the others write to.
+"""The sockets between workers: each has an inbox and a board, Unix datagram sockets that all the others write to.
 
-The parent makes the inboxes and keeps both ends open, so that what was sent to a worker that died is still there for
-the one that takes its place. Sending never waits: what the kernel does not take waits in the sender, up to a limit.
+The inbox wakes its worker up. The board does not: what stands there (bindings and connections that came or went) is
+read whenever somebody is about to look for one, so that it costs no wake-up of its own. It is there before whoever
+wrote it goes on. The parent makes the sockets and keeps them open, so that what was sent to a worker that died is still
+there for the one that takes its place. Sending never waits: what the kernel does not take waits in the sender, up to a
+limit.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from flexipy.transport.load import Queue
-from flexipy.workers.frames import CHANGES, LARGEST, OPENED, Packer, Unpacker
+from flexipy.workers.frames import LARGEST, NUDGE, Packer, Unpacker
 
 logger = logging.getLogger(__name__)
 
@@ -23,58 +27,113 @@ _BUFFER: Final = 4 << 20  # bytes asked of the kernel; it may give less
 _SO_SNDBUFFORCE: Final = getattr(socket, "SO_SNDBUFFORCE", 32)
 _LIMIT: Final = 64 << 20  # bytes that wait for one worker that does not read
 _BATCH: Final = 64  # frames dealt with before the sockets have their turn
-_AT_ONCE: Final = (CHANGES, OPENED)
+_NUDGE_AFTER: Final = 0.02  # seconds that something may stand on a board which nobody looks at
 
-Inbox = tuple[socket.socket, socket.socket]
-"""The end that the worker reads, and the one that the others write to."""
 OnFrame = Callable[[int, bytes], None]
+Loop = Any
+"""An event loop or None. Untyped: uvloop returns other things than asyncio declares, which compiled code refuses."""
 
 
-def make_inboxes(count: int) -> list[Inbox]:
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One worker's sockets: of each pair the first end is read by that worker, the other written to by the rest."""
+
+    inbox: tuple[socket.socket, socket.socket]
+    board: tuple[socket.socket, socket.socket]
+
+
+def make_mailboxes(count: int) -> list[Mailbox]:
     """One for each worker; to be made before they are forked."""
-    inboxes: list[Inbox] = []
-    for _ in range(count):
-        read, write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        for end in (read, write):
-            end.setblocking(False)
-        try:
-            write.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
-        except OSError:  # not allowed: as much as everybody may
-            write.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        inboxes.append((read, write))
-    return inboxes
+    return [Mailbox(_pair(), _pair()) for _ in range(count)]
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    read, write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (read, write):
+        end.setblocking(False)
+    try:
+        write.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
+    except OSError:  # not allowed: as much as everybody may
+        write.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+    return read, write
+
+
+class Outlet:
+    """The way to one socket of another worker."""
+
+    __slots__ = ("_blocked", "_packer", "_socket")
+
+    def __init__(self, index: int, sock: socket.socket) -> None:
+        self._socket = sock
+        self._packer = Packer(index, _LIMIT)
+        self._blocked = False
+
+    def add(self, frame: bytes) -> bool:
+        """Let a frame wait for `flush`; False where too many wait already."""
+        return self._packer.add(frame)
+
+    def flush(self, loop: Loop) -> None:
+        """Send what waits, now or when there is room."""
+        if self._blocked:
+            return
+        packer = self._packer
+        while datagram := packer.datagram():
+            try:
+                self._socket.send(datagram)
+            except (BlockingIOError, InterruptedError):
+                if loop is not None:
+                    self._blocked = True
+                    loop.add_writer(self._socket.fileno(), self._on_writable, loop)
+                return
+            except OSError as error:
+                logger.error("a worker cannot be told anything: %s", error)
+                packer.clear()
+                return
+            packer.sent()
+
+    def _on_writable(self, loop: Loop) -> None:
+        self.close(loop)
+        self.flush(loop)
+
+    def close(self, loop: Loop) -> None:
+        """Wait for room no longer."""
+        if self._blocked:
+            self._blocked = False
+            loop.remove_writer(self._socket.fileno())
 
 
 class Bus:
-    """One worker's end of all inboxes.
+    """One worker's end of all sockets.
 
     Args:
         index: the number of this worker.
-        inboxes: of all workers.
-        at_once: called with the sender and a frame that is to be known as soon as it is read: bindings, connections.
-        in_turn: called with the others, never from within `take_in`.
+        mailboxes: of all workers.
+        on_news: called with the sender and a frame from the board; perhaps in the middle of something else.
+        on_frame: called with those from the inbox, one after the other.
 
     Attributes:
         dropped: frames that were not sent because too many waited.
     """
 
-    def __init__(self, index: int, inboxes: Sequence[Inbox], at_once: OnFrame, in_turn: OnFrame) -> None:
-        self.index = index
+    def __init__(self, index: int, mailboxes: Sequence[Mailbox], on_news: OnFrame, on_frame: OnFrame) -> None:
         self.dropped = 0
-        self._inbox = inboxes[index][0]
-        self._at_once = at_once
-        self._in_turn = in_turn
-        self._outlets = [write for _, write in inboxes]
-        self._packers = [Packer(index, _LIMIT) for _ in inboxes]
-        self._others = tuple(number for number in range(len(inboxes)) if number != index)
-        self._unpacker = Unpacker()
-        self._room = bytearray(2 * LARGEST)
-        self._view = memoryview(self._room)
-        self._turns: deque[tuple[int, bytes]] = deque()
+        self._inbox = mailboxes[index].inbox[0]
+        self._board = mailboxes[index].board[0]
+        self._on_news = on_news
+        self._on_frame = on_frame
+        self._inboxes = [Outlet(index, mailbox.inbox[1]) for mailbox in mailboxes]
+        self._boards = [Outlet(index, mailbox.board[1]) for mailbox in mailboxes]
+        self._others = [number for number in range(len(mailboxes)) if number != index]
+        self._inbox_unpacker = Unpacker()
+        self._board_unpacker = Unpacker()
+        self._view = memoryview(bytearray(2 * LARGEST))
+        self._turns: deque[tuple[int, bytes, float]] = deque()
         self._due: list[int] = []
-        self._blocked: set[int] = set()
+        self._read_at = 0.0
+        self._nudging = False
+        self._pinning = False
         self._scheduled = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: Loop = None
         self._queue: Queue | None = None
 
     def watch(self, queue: Queue) -> None:
@@ -90,101 +149,101 @@ class Bus:
         """Send what waits, as far as the kernel takes it, and look away."""
         if self._loop is None:
             return
-        self.flush()
+        self._flush()
+        self._flush_boards()
         self._loop.remove_reader(self._inbox.fileno())
-        for number in self._blocked:
-            self._loop.remove_writer(self._outlets[number].fileno())
-        self._blocked.clear()
+        for outlet in (*self._inboxes, *self._boards):
+            outlet.close(self._loop)
         self._loop = None
 
     # --- sending -----------------------------------------------------------------------------------------
 
     def post(self, number: int, frame: bytes) -> bool:
-        """Send a frame with all others of this turn of the loop; False where too many wait.
+        """Put a frame in a worker's inbox, with all others of this turn of the loop; False where too many wait.
 
         Args:
-            number: of the worker it is for.
+            number: of that worker.
             frame: its letter and the rest.
         """
-        packer = self._packers[number]
-        if not packer.add(frame):
+        if not self._inboxes[number].add(frame):
             self.dropped += 1
             return False
-        if number not in self._due and number not in self._blocked:
+        if number not in self._due:
             self._due.append(number)
             if len(self._due) == 1 and self._loop is not None:
-                self._loop.call_soon(self.flush)
+                self._loop.call_soon(self._flush)
         return True
 
     def post_all(self, frame: bytes) -> None:
-        """Send a frame to all others with what else is said in this turn of the loop."""
+        """Put a frame in the inbox of all others."""
         for number in self._others:
             self.post(number, frame)
 
-    def tell_all(self, frame: bytes) -> None:
-        """Send a frame to all others, in order with what was posted before, before this returns."""
-        self.post_all(frame)
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what waits now."""
+    def _flush(self) -> None:
         due, self._due = self._due, []
         for number in due:
-            self._send(number)
+            self._inboxes[number].flush(self._loop)
 
-    def _send(self, number: int) -> None:
-        packer = self._packers[number]
-        outlet = self._outlets[number]
-        while datagram := packer.datagram():
-            try:
-                outlet.send(datagram)
-            except (BlockingIOError, InterruptedError):
-                if number not in self._blocked and self._loop is not None:
-                    self._blocked.add(number)
-                    self._loop.add_writer(outlet.fileno(), self._on_writable, number)
-                return
-            except OSError as error:
-                logger.error("worker %d cannot be told anything: %s", number, error)
-                packer.clear()
-                return
-            packer.sent()
+    def pin(self, number: int, frame: bytes) -> None:
+        """Put a frame on a worker's board before this returns."""
+        self._write_down(number, frame)
+        self._boards[number].flush(self._loop)
 
-    def _on_writable(self, number: int) -> None:
-        if self._loop is not None:
-            self._loop.remove_writer(self._outlets[number].fileno())
-        self._blocked.discard(number)
-        self._send(number)
+    def _write_down(self, number: int, frame: bytes) -> None:
+        if not self._boards[number].add(frame):
+            self.dropped += 1
+        if not self._nudging and self._loop is not None:
+            self._nudging = True
+            self._loop.call_later(_NUDGE_AFTER, self._nudge)
+
+    def pin_all_soon(self, frame: bytes) -> None:
+        """Put a frame on the board of all others, together with the next one or when this turn of the loop ends."""
+        for number in self._others:
+            self._write_down(number, frame)
+        if not self._pinning and self._loop is not None:
+            self._pinning = True
+            self._loop.call_soon(self._flush_boards)
+
+    def _flush_boards(self) -> None:
+        self._pinning = False
+        for number in self._others:
+            self._boards[number].flush(self._loop)
+
+    def pin_all(self, frame: bytes) -> None:
+        """Put a frame on the board of all others before this returns."""
+        for number in self._others:
+            self.pin(number, frame)
+
+    def _nudge(self) -> None:
+        """Who waits for a device shall hear of it soon, and boards must not become full."""
+        self._nudging = False
+        self.post_all(bytes((NUDGE,)))
 
     # --- receiving ---------------------------------------------------------------------------------------
 
     def take_in(self) -> None:
-        """Read what has arrived. What others said before this moment about bindings and connections is then known.
+        """Read the board: what others said before this moment about bindings and connections is then known."""
+        self._read(self._board, self._board_unpacker, self._guarded_news)
 
-        All else waits for its turn: this may be called while a message is being dealt with.
-        """
-        self._read()
-        if self._turns and not self._scheduled and self._loop is not None:
-            self._scheduled = True
-            self._loop.call_soon(self._take_turns)
-
-    def _read(self) -> None:
-        receive = self._inbox.recv_into
+    def _read(self, sock: socket.socket, unpacker: Unpacker, take: OnFrame) -> None:
+        receive = sock.recv_into
         view = self._view
         while True:
             try:
                 size = receive(view)
             except (BlockingIOError, InterruptedError):
                 return
-            for sender, frame in self._unpacker.frames(bytes(view[:size])):
-                if frame[0] in _AT_ONCE:
-                    self._guarded(self._at_once, sender, frame)
-                else:
-                    self._turns.append((sender, frame))
+            for sender, frame in unpacker.frames(bytes(view[:size])):
+                take(sender, frame)
 
     def _on_readable(self) -> None:
-        self._read()
+        self._read_at = time.monotonic()
+        self._read(self._inbox, self._inbox_unpacker, self._queue_up)
         if not self._scheduled:
             self._take_turns()
+
+    def _queue_up(self, sender: int, frame: bytes) -> None:
+        self._turns.append((sender, frame, self._read_at))
 
     def _take_turns(self) -> None:
         self._scheduled = False
@@ -192,22 +251,31 @@ class Bus:
         for _ in range(_BATCH):
             if not turns:
                 break
-            self._guarded(self._in_turn, *turns.popleft())
+            sender, frame, _ = turns.popleft()
+            if frame[0] == NUDGE:
+                self.take_in()
+            else:
+                self._guarded(self._on_frame, sender, frame)
         if self._queue is not None:
             if turns:
-                self._queue.left_some(time.monotonic())
+                self._queue.waited(time.monotonic() - turns[0][2])
             else:
                 self._queue.emptied()
         if turns and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._take_turns)
 
-    def _guarded(self, action: OnFrame, sender: int, frame: bytes) -> None:
+    def _guarded_news(self, sender: int, frame: bytes) -> None:
+        self._guarded(self._on_news, sender, frame)
+
+    @staticmethod
+    def _guarded(action: OnFrame, sender: int, frame: bytes) -> None:
         try:
             action(sender, frame)
         except Exception:
             logger.exception("what worker %d said could not be dealt with", sender)
 
     def forget(self, number: int) -> None:
-        """A worker has started anew."""
-        self._unpacker.forget(number)
+        """A worker has started anew: what its former life began to say will not be completed."""
+        self._inbox_unpacker.forget(number)
+        self._board_unpacker.forget(number)

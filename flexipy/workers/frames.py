@@ -13,19 +13,22 @@ from typing import Final
 LARGEST: Final = 100_000
 """Bytes of a datagram: what a Unix socket with the usual buffer takes, with room to spare."""
 
-# Kinds of frames.
+# Kinds of frames in an inbox.
 MESSAGE: Final = 0x4D  # a SIP message that belongs to the receiver, and the flow that it came by
 SEND: Final = 0x53  # bytes to be sent on a connection of the receiver's
 SHUT: Final = 0x58  # a connection of the receiver's is to be closed
-OPENED: Final = 0x4F  # the sender has a connection
-CLOSED: Final = 0x43  # that connection is gone
-CHANGES: Final = 0x42  # lines of the journal: bindings that came, were renewed or went
+CLOSED: Final = 0x43  # a connection of the sender's is gone
 HELLO: Final = 0x48  # the sender has just started and knows nothing
-KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 QUESTION: Final = 0x51  # a command of the control socket
-IDLE: Final = 0x49  # the sender is leaving and has nothing more to do
 ANSWER: Final = 0x41  # its result
+IDLE: Final = 0x49  # the sender is leaving and has nothing more to do
+GONE: Final = 0x47  # the sender has closed its sockets and changes nothing any more
+NUDGE: Final = 0x4E  # there is something on the receiver's board
+# Kinds of frames on a board.
+OPENED: Final = 0x4F  # the sender has a connection
+CHANGES: Final = 0x42  # lines of the journal: bindings that came, were renewed or went
 SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
+KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 
 _PIECE: Final = struct.Struct("!I")
 _MORE: Final = 1 << 31  # the frame goes on in the next piece

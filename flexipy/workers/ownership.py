@@ -2,9 +2,9 @@
 
 A response belongs to the worker that sent the request: our branch names it. A request belongs to the worker that its
 Call-ID falls to, so that a call's INVITE, CANCEL, ACK and BYE, from whichever side and by whichever flow they come,
-find each other, and what modules remember of the call. A REGISTER, and a MESSAGE outside of calls, belong to the worker
-that the user of their To falls to: changes of one record are then made one after the other, and messages that wait for
-one person keep their order. Only the user counts, since one record may gather several domains.
+find each other, and what modules remember of the call. A MESSAGE outside of calls belongs to the worker that the user
+of its To falls to, so that messages that wait for one person keep their order; only the user counts, since one record
+may gather several domains. A REGISTER is served where it arrives: every worker has every binding.
 
 Hashes are those of the interpreter: keyed, so that nobody outside can choose messages that all fall to one worker, and
 the same in all workers, since they are forked from one process.
@@ -21,13 +21,12 @@ from flexipy.sip.params import encode
 
 # Escapes, quotes and passwords need a closer look.
 _UNUSUAL: Final = (b"%", b'"', b":", b"\\", b"<", b">", b"\r")
-_BY_USER: Final = (b"REGISTER ", b"MESSAGE ")
 _RESPONSE: Final = b"SIP/2.0 "
 _FIRST_VIA_WITHIN: Final = 4096  # bytes; Record-Routes may stand before it
 
 
 def owner_of_key(key: str, count: int) -> int:
-    """The worker that changes a record.
+    """The worker that has the messages which wait for somebody.
 
     Args:
         key: of the record, `user@host`.
@@ -45,8 +44,8 @@ def owner_of(data: bytes, branch_prefix: bytes, count: int) -> int:
         count: how many workers there are.
 
     Returns:
-        The worker's number; -1 for what can be dealt with anywhere: it is no answer to anything of ours, or cannot
-        be read.
+        The worker's number; -1 for what can be dealt with anywhere: a REGISTER, what is no answer to anything of
+        ours, what cannot be read.
     """
     if data.startswith(_RESPONSE):
         start = data.find(branch_prefix, 0, _FIRST_VIA_WITHIN)
@@ -54,7 +53,9 @@ def owner_of(data: bytes, branch_prefix: bytes, count: int) -> int:
             return -1
         start += len(branch_prefix)
         return _number(data[start : start + 2], count)
-    if data.startswith(_BY_USER):
+    if data.startswith(b"REGISTER "):
+        return -1
+    if data.startswith(b"MESSAGE "):
         user = _user_of_to(data)
         if user is not None:
             return hash(user) % count

@@ -1,9 +1,9 @@
 """Every worker has every binding: changes go to the others as lines of the journal, before the 200 leaves.
 
-Records are changed by their owner only (see `ownership.py`), and what one worker says arrives in order, so that a
-record is the same everywhere without further ado. Who looks a record up that another worker changes first takes in
-what has arrived: a caller who knows of a registration by its 200 finds it at any worker. The first worker also writes
-the journal.
+A record is changed where the REGISTER arrives, after what the others said of it has been taken in, which a lookup does,
+too: whoever knows of a registration by its 200 finds it at any worker. Two workers that change a record within the same
+fraction of a millisecond change different bindings, since each device speaks for itself; should it be the same one, the
+later time counts everywhere. The first worker also writes the journal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from flexipy.registrar.journal_lines import (
     removal_line,
 )
 from flexipy.sip.params import decode
-from flexipy.workers.ownership import owner_of_key
 
 _CHUNK: Final = 200  # records told at once
 
@@ -35,7 +34,6 @@ class Replication:
 
     Args:
         index: the number of this worker.
-        count: how many there are.
         publish: sends lines to all other workers before it returns.
         take_in: has the lines applied that have arrived.
         later: calls something soon, but not before this turn of the loop ends.
@@ -44,13 +42,11 @@ class Replication:
     def __init__(
         self,
         index: int,
-        count: int,
         publish: Callable[[bytes], None],
         take_in: Callable[[], None],
         later: Callable[[Callable[[], None]], object],
     ) -> None:
         self.index = index
-        self.count = count
         self.publish = publish
         self.take_in = take_in
         self._later = later
@@ -64,10 +60,6 @@ class Replication:
     def writes_journal(self) -> bool:
         """Whether this is the worker that keeps bindings over a restart."""
         return self.index == 0
-
-    def owns(self, key: str) -> bool:
-        """Whether this worker changes a record."""
-        return owner_of_key(key, self.count) == self.index
 
     def connect(self, store: ReplicatedStore, on_changes: OnChanges) -> None:
         """Set what is kept in step.
@@ -88,9 +80,9 @@ class Replication:
             self._early.append(lines)
             return
         seen = self._seen
+        if seen is not None:
+            seen.update(self._store.named_in(lines))
         for key, change in self._store.apply(lines):
-            if seen is not None:
-                seen.add((key, change[1].unique_id))
             self._announce(key, [change])
 
     def _announce(self, key: str, changes: list[Change]) -> None:
@@ -98,6 +90,12 @@ class Replication:
         if not self._news:
             self._later(self._announce_all)
         self._news.append((key, changes))
+
+    def catch_up(self) -> None:
+        """Take in what has arrived and let who waits for it hear of it now. Not to be called while anything goes on."""
+        self.take_in()
+        if self._news:
+            self._announce_all()
 
     def _announce_all(self) -> None:
         news, self._news = self._news, []
@@ -118,24 +116,17 @@ class Replication:
         for key, changes in self._store.prune(seen):
             self._announce(key, changes)
 
-    def tell(self, for_whom: int, alive: frozenset[int]) -> Iterator[bytes]:
-        """Lines for a worker that begins anew: this worker's records, and from the first those of no other.
-
-        Args:
-            for_whom: the number of that worker.
-            alive: those that it asks.
-        """
+    def tell(self) -> Iterator[bytes]:
+        """Lines for a worker that begins anew: all that is known at the moment at which each is asked for."""
         if self._store is None:
             return
-        orphans = self.index == min(alive)
         keys = list(self._store.keys())
         for start in range(0, len(keys), _CHUNK):
+            self.take_in()
             lines: list[bytes] = []
             for key in keys[start : start + _CHUNK]:
-                owner = owner_of_key(key, self.count)
-                if owner == self.index or (orphans and (owner == for_whom or owner not in alive)):
-                    record = self._store.peek(key)
-                    lines += [binding_line(binding) for binding in record.bindings] if record is not None else []
+                record = self._store.peek(key)
+                lines += [binding_line(binding) for binding in record.bindings] if record is not None else []
             if lines:
                 yield b"".join(lines)
 
@@ -160,9 +151,7 @@ class ReplicatedStore:
 
     def load(self, key: str) -> Record | None:
         """The record of a key, None where there is none."""
-        replication = self._replication
-        if not replication.owns(key):
-            replication.take_in()
+        self._replication.take_in()
         return self._records.get(key)
 
     def peek(self, key: str) -> Record | None:
@@ -207,6 +196,12 @@ class ReplicatedStore:
                 changes.append((change[1].key, change))
         return changes
 
+    @staticmethod
+    def named_in(lines: bytes) -> list[tuple[str, str]]:
+        """The bindings that lines are about, by key and unique id."""
+        fields = [fields_of(line) for line in lines.split(b"\n")[:-1]]
+        return [(decode(found[1]), decode(found[2])) for found in fields]
+
     def _apply(self, line: bytes) -> Change | None:
         try:
             fields = fields_of(line)
@@ -217,14 +212,17 @@ class ReplicatedStore:
             if record is None or found is None:
                 return None
             if fields[0] == b"R":
+                if float(fields[4]) < found.updated_at:
+                    return None
                 refresh(found, fields)
+                found.source = 0  # what this worker knew it by may no longer be what the device says
                 return ChangeKind.EXTENDED, found
         except BadLineError:  # pragma: no cover - nothing between two processes damages it
             return None
         self._remove(record, [found])
         return ChangeKind.REMOVED, found
 
-    def _bind(self, binding: Binding) -> Change:
+    def _bind(self, binding: Binding) -> Change | None:
         record = self._records.get(binding.key)
         if record is None:
             record = self._records[binding.key] = Record(binding.key)
@@ -234,6 +232,8 @@ class ReplicatedStore:
         if old is None:
             record.bindings.append(binding)
             return ChangeKind.ADDED, binding
+        if binding.updated_at < old.updated_at:
+            return None
         bindings = list(record.bindings)
         bindings[bindings.index(old)] = binding
         record.bindings = bindings

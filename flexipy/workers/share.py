@@ -16,16 +16,23 @@ class Share:
         index: the number of this worker.
         count: how many there are.
         send: has all other workers hear something on a subject.
+        take_in: has this one hear what the others have said.
+
+    Attributes:
+        take_in: to be called before a decision that depends on what the others have said; else it is heard soon.
     """
 
-    def __init__(self, index: int, count: int, send: Callable[[bytes, bytes], None]) -> None:
+    def __init__(
+        self, index: int, count: int, send: Callable[[bytes, bytes], None], take_in: Callable[[], None]
+    ) -> None:
+        self.take_in = take_in
         self.index = index
         self.count = count
         self._send = send
         self._listeners: dict[bytes, Tell] = {}
 
     def has_record(self, key: str) -> bool:
-        """Whether requests that change this record, and messages for it, come to this worker."""
+        """Whether messages for this record come to this worker."""
         return owner_of_key(key, self.count) == self.index
 
     def subject(self, name: bytes, listener: Tell) -> Tell:
@@ -33,10 +40,10 @@ class Share:
 
         Args:
             name: one byte, the same in all workers.
-            listener: called with what the others say.
+            listener: called with what the others say, perhaps in the middle of something else: it may only take note.
 
         Returns:
-            Says something to all others, a moment later.
+            Says something to all others.
         """
         self._listeners[name] = listener
         return lambda what: self._send(name, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import struct
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flexipy.transport.flow import Flow
 from flexipy.transport.stream import StreamFlow
-from flexipy.workers.bus import Bus, Inbox
+from flexipy.workers.bus import Bus, Mailbox
 from flexipy.workers.flows import NAME_SIZE, DistantFlow, DistantFlows, FlowFacts, name_of, number_of
 from flexipy.workers.frames import (
     ANSWER,
     CHANGES,
     CLOSED,
+    GONE,
     HELLO,
     IDLE,
     KNOWN,
@@ -28,7 +30,7 @@ from flexipy.workers.frames import (
     SHUT,
     SUBJECT,
 )
-from flexipy.workers.ownership import owner_of, owner_of_key
+from flexipy.workers.ownership import owner_of
 from flexipy.workers.replication import Replication
 from flexipy.workers.share import Share
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LEARNING: Final = 10.0  # seconds for the others to tell a new worker what they know
+_OUTLIVING: Final = 3.0  # seconds
 _ANSWERING: Final = 5.0  # seconds for a command of the control socket
 _WAYS_KEPT: Final = 65536
 _ID: Final = struct.Struct("!I")
@@ -53,7 +56,7 @@ class Worker:
 
     Args:
         index: its number, from 0.
-        inboxes: of all workers, as the parent made them.
+        mailboxes: of all workers, as the parent made them.
         branch_prefix: what the branches of all workers begin with.
         alive: the others that work already.
 
@@ -63,14 +66,14 @@ class Worker:
         lost: messages whose flow was gone, or that their owner had no room for.
     """
 
-    def __init__(self, index: int, inboxes: Sequence[Inbox], branch_prefix: bytes, alive: frozenset[int]) -> None:
+    def __init__(self, index: int, mailboxes: Sequence[Mailbox], branch_prefix: bytes, alive: frozenset[int]) -> None:
         self.index = index
-        self.count = len(inboxes)
-        self.share = Share(index, self.count, self._say)
+        self.count = len(mailboxes)
+        self.share = Share(index, self.count, self._say, self._take_in)
         self.life = os.urandom(4)
         self.handed_over = self.taken_over = self.lost = 0
-        self.bus = Bus(index, inboxes, self._at_once, self._in_turn)
-        self.replication = Replication(index, self.count, self._publish, self.bus.take_in, _soon)
+        self.bus = Bus(index, mailboxes, self._on_news, self._on_frame)
+        self.replication = Replication(index, self._publish, self.bus.take_in, _soon)
         self._prefix = branch_prefix
         self._alive = alive
         self._take: Callable[[bytes, Flow, float], None] = _not_yet
@@ -81,11 +84,14 @@ class Worker:
         self._flows: DistantFlows | None = None
         self._ways_out: dict[int, bytes] = {}  # how a flow is named to others, with the frame's letter before it
         self._ways_in: dict[bytes, Flow] = {}
+        self._early_news: list[tuple[int, bytes]] = []
         self._early: list[tuple[int, bytes]] = []
         self._learning: set[int] = set()
         self._learned = asyncio.Event()
         self._idle: set[int] = set()  # the others that have nothing more to do
         self._said_idle = False
+        self._gone: set[int] = set()
+        self._alone = asyncio.Event()
         self._questions: dict[int, asyncio.Future[str]] = {}
         self._asked = int.from_bytes(self.life, "big") >> 1  # answers to a former life find nobody
 
@@ -118,13 +124,13 @@ class Worker:
         self._learning = set(self._alive)
         if self._learning:
             self.replication.begin_learning()
-        self.bus.tell_all(hello)
+        self.bus.post_all(hello)
         if not self._learning:
             return
         try:
             async with asyncio.timeout(_LEARNING):
                 await self._learned.wait()
-            self.replication.end_learning()
+                self.replication.end_learning()
         except TimeoutError:
             logger.warning("workers %s did not tell what they know", sorted(self._learning))
 
@@ -135,9 +141,12 @@ class Worker:
         transports.share(self._flows, self)
         for flow in transports.connections():
             self.opened(flow)
-        early, self._early = self._early, []
-        for sender, frame in early:
-            self._dispatch(sender, frame)
+        for sender, frame in self._early_news:
+            self._on_news(sender, frame)
+        for sender, frame in self._early:
+            self._on_frame(sender, frame)
+        self._early_news = []
+        self._early = []
 
     def is_needed(self, busy: bool) -> bool:
         """Whether to stay when all are told to leave: until nobody has calls that wait for an answer.
@@ -147,11 +156,20 @@ class Worker:
         """
         if not busy and not self._said_idle:
             self._said_idle = True
-            self.bus.tell_all(bytes((IDLE,)))
+            self.bus.post_all(bytes((IDLE,)))
         return busy or len(self._idle) < self.count - 1
 
+    async def outlive_others(self) -> None:
+        """As the one that writes the journal, wait until the others change nothing any more; then know all they did."""
+        if self.replication.writes_journal:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_OUTLIVING):
+                    await self._alone.wait()
+            self.replication.catch_up()
+
     def stop(self) -> None:
-        """Hear no more."""
+        """Hear no more, and let that be known."""
+        self.bus.post_all(bytes((GONE,)))
         self.bus.stop()
 
     # --- messages ----------------------------------------------------------------------------------------
@@ -162,13 +180,19 @@ class Worker:
             return
         owner = owner_of(data, self._prefix, self.count)
         if owner < 0 or owner == self.index:
-            self._take(data, flow, now)
+            self._begin(data, flow, now)
             return
         way = self._ways_out.get(flow.id) or self._way_of(flow)
         if self.bus.post(owner, way + data):
             self.handed_over += 1
         else:
             self.lost += 1
+
+    def _begin(self, data: bytes, flow: Flow, now: float) -> None:
+        if data.startswith(b"MESSAGE "):
+            # Whoever has registered elsewhere meanwhile gets first what waited for him.
+            self.replication.catch_up()
+        self._take(data, flow, now)
 
     def _way_of(self, flow: Flow) -> bytes:
         assert self._transports is not None
@@ -194,7 +218,7 @@ class Worker:
                 self.lost += 1
                 return
         self.taken_over += 1
-        self._take(frame[2 + length :], flow, time.monotonic())
+        self._begin(frame[2 + length :], flow, time.monotonic())
 
     def _find(self, way: bytes) -> Flow | None:
         assert self._transports is not None
@@ -202,6 +226,9 @@ class Worker:
         flow: Flow | None
         if way.startswith(_CONNECTION):
             flow = self._flows.get(way[1:])
+            if flow is None:  # a new one, of which nobody has read yet
+                self.bus.take_in()
+                flow = self._flows.get(way[1:])
         else:
             ip, _, port = way[2:].decode().rpartition(":")
             flow = self._transports.udp_flow(way[1], ip.strip("[]"), int(port))
@@ -217,7 +244,7 @@ class Worker:
         """One of this worker's connections is up."""
         if self._transports is not None:
             facts = FlowFacts.of(flow, self.life, self._transports.listeners)
-            self.bus.tell_all(bytes((OPENED,)) + bytes(facts))
+            self.bus.pin_all(bytes((OPENED,)) + bytes(facts))
 
     def closed(self, flow: StreamFlow) -> None:
         """It is gone."""
@@ -245,28 +272,33 @@ class Worker:
     # --- what others say ---------------------------------------------------------------------------------
 
     def _publish(self, lines: bytes) -> None:
-        self.bus.tell_all(bytes((CHANGES,)) + lines)
+        self.bus.pin_all(bytes((CHANGES,)) + lines)
+
+    def _take_in(self) -> None:
+        self.bus.take_in()
 
     def _say(self, name: bytes, what: bytes) -> None:
-        self.bus.post_all(bytes((SUBJECT,)) + name + what)
+        self.bus.pin_all_soon(bytes((SUBJECT,)) + name + what)
 
-    def _at_once(self, sender: int, frame: bytes) -> None:
-        if frame[0] == CHANGES:
-            self.replication.apply(frame[1:])
-        elif self._flows is None:
-            self._early.append((sender, frame))
-        else:
-            self._flows.opened(sender, FlowFacts.read(frame[1:]))
-
-    def _in_turn(self, sender: int, frame: bytes) -> None:
+    def _on_news(self, sender: int, frame: bytes) -> None:
         kind = frame[0]
-        if kind == HELLO:
-            self._greet(sender, frame)
+        if kind == CHANGES:
+            self.replication.apply(frame[1:])
+        elif kind == SUBJECT:
+            self.share.hear(frame[1:2], frame[2:])
         elif kind == KNOWN:
             if frame[1:] == self.life:
                 self._learning.discard(sender)
-            if not self._learning:
-                self._learned.set()
+                if not self._learning:
+                    self._learned.set()
+        elif self._flows is None:
+            self._early_news.append((sender, frame))
+        else:
+            self._flows.opened(sender, FlowFacts.read(frame[1:]))
+
+    def _on_frame(self, sender: int, frame: bytes) -> None:
+        if frame[0] == HELLO:
+            self._greet(sender, frame)
         elif self._flows is None:
             self._early.append((sender, frame))
         else:
@@ -279,18 +311,19 @@ class Worker:
             self._taken_over(sender, frame)
         elif kind == SEND:
             self._send_for(sender, frame)
-        elif kind == OPENED:
-            self._flows.opened(sender, FlowFacts.read(frame[1:]))
         elif kind == CLOSED:
+            self.bus.take_in()  # where it may still stand as opened
             self._flows.closed(frame[1 : 1 + NAME_SIZE])
         elif kind == SHUT:
             flow = self._own(frame)
             if flow is not None:
                 flow.close()
+        elif kind == GONE:
+            self._gone.add(sender)
+            if len(self._gone) == self.count - 1:
+                self._alone.set()
         elif kind == IDLE:
             self._idle.add(sender)
-        elif kind == SUBJECT:
-            self.share.hear(frame[1:2], frame[2:])
         elif kind == QUESTION and self._spawn is not None:
             self._spawn(self._answer_question(sender, frame))
         elif kind == ANSWER:
@@ -302,27 +335,25 @@ class Worker:
         """A worker begins, perhaps anew: tell it what it asks for."""
         self.bus.forget(sender)
         self._idle.discard(sender)
+        self._gone.discard(sender)
         if self._flows is not None:
             self._flows.forget(sender)
         if self._transports is not None:
             for flow in self._transports.connections():
                 facts = FlowFacts.of(flow, self.life, self._transports.listeners)
-                self.bus.post(sender, bytes((OPENED,)) + bytes(facts))
+                self.bus.pin(sender, bytes((OPENED,)) + bytes(facts))
         life, alive = frame[1:5], frozenset(frame[5:])
         if self.index in alive and self._spawn is not None:
             self._spawn(self._tell_all_we_know(sender, life, alive))
 
     async def _tell_all_we_know(self, sender: int, life: bytes, alive: frozenset[int]) -> None:
-        for lines in self.replication.tell(sender, alive):
-            self.bus.post(sender, bytes((CHANGES,)) + lines)
-            await asyncio.sleep(0)
-        self.bus.post(sender, bytes((KNOWN,)) + life)
+        if self.index == min(alive):
+            for lines in self.replication.tell():
+                self.bus.pin(sender, bytes((CHANGES,)) + lines)
+                await asyncio.sleep(0)
+        self.bus.pin(sender, bytes((KNOWN,)) + life)
 
     # --- commands ----------------------------------------------------------------------------------------
-
-    def owner_of_record(self, key: str) -> int:
-        """The worker that changes a record."""
-        return owner_of_key(key, self.count)
 
     async def ask(self, number: int, command: str) -> str:
         """Have another worker carry out a command of the control socket.

@@ -228,3 +228,15 @@ def test_a_quote_too_many_is_refused_also_in_a_form_that_is_known() -> None:
     for extra in (b'"', b'"x', b'"SHA-256'):
         with pytest.raises(HeaderError):
             parse_authorization(good + extra)
+
+
+def test_an_answer_that_another_server_accepted_does_not_count_here() -> None:
+    here, there = NonceSource(b"s" * 32), NonceSource(b"s" * 32)
+    nonce = there.make(1000.0)
+    assert there.use(nonce, 1, 1000.0) is Freshness.FRESH
+    here.note(nonce, 1)
+    assert here.use(nonce, 1, 1000.0) is Freshness.STALE
+    assert here.use(nonce, 2, 1000.0) is Freshness.FRESH
+    here.note(nonce, 2)
+    here.note(nonce, 4)
+    assert [here.use(nonce, count, 1000.0) for count in (4, 3)] == [Freshness.STALE, Freshness.FRESH]

@@ -163,3 +163,13 @@ def test_telephone_numbers_are_compared_by_their_digits() -> None:
 
 def test_schemes_are_read_without_their_uri() -> None:
     assert [scheme_of(raw) for raw in (b"SIPS:x", b"tel:1", b"nothing", b"")] == ["sips", "tel", "", ""]
+
+
+def test_uris_with_the_same_parameters_share_them() -> None:
+    first, second = SipUri.parse(b"sip:a@192.0.2.1;transport=tcp"), SipUri.parse(b"sip:b@192.0.2.2;transport=tcp")
+    assert first.params is second.params
+    assert first.params == {"transport": "tcp"}
+    assert SipUri.parse(b"sip:c@192.0.2.2;transport=%74cp").params == {"transport": "tcp"}
+    changed = second.with_params(transport=None)
+    assert first.params == {"transport": "tcp"}
+    assert changed.params == {}

@@ -2,71 +2,107 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from flexipy.transport.load import ALL_NEW, NEWCOMERS, NOTHING, LoadMeter
+from flexipy.transport.options import TransportOptions
+from flexipy.transport.resolver import Resolver
+from flexipy.transport.specs import parse_transport
+from flexipy.transport.transports import Transports
 
 
-def _meter() -> LoadMeter:
-    return LoadMeter(0.3)
+def _levels(meter: LoadMeter, *waits: float) -> list[int]:
+    queue = meter.queue("socket")
+    found = []
+    for wait in waits:
+        queue.waited(wait)
+        found.append(meter.level)
+    return found
 
 
-def test_a_queue_that_is_emptied_now_and_then_keeps_up() -> None:
-    meter = _meter()
-    queue = meter.queue()
-    for turn in range(1000):
-        queue.left_some(turn * 0.01)
-        if turn % 20 == 19:
-            queue.emptied()
-        assert meter.level == NOTHING
+def test_the_longer_the_wait_the_more_is_refused() -> None:
+    assert _levels(LoadMeter(0.3), 0.0, 0.2, 0.3, 0.31, 0.6, 0.61) == [
+        *(NOTHING, NOTHING, NOTHING),
+        *(NEWCOMERS, NEWCOMERS),
+        ALL_NEW,
+    ]
 
 
-def test_a_queue_that_is_not_emptied_any_more_has_newcomers_refused_and_then_all_that_is_new() -> None:
-    meter = _meter()
-    queue = meter.queue()
-    levels = []
-    for turn in range(6):
-        queue.left_some(10 + turn * 0.125)
-        levels.append(meter.level)
-    assert levels == [NOTHING, NOTHING, NOTHING, NEWCOMERS, NEWCOMERS, ALL_NEW]
+def test_what_is_refused_is_refused_until_the_wait_is_well_below_the_limit() -> None:
+    assert _levels(LoadMeter(0.3), 0.7, 0.5, 0.2, 0.16, 0.15, 0.2) == [
+        *(ALL_NEW, ALL_NEW, ALL_NEW, ALL_NEW),
+        *(NOTHING, NOTHING),
+    ]
 
 
 def test_all_are_served_again_at_once_when_it_is_empty() -> None:
-    meter = _meter()
-    queue = meter.queue()
-    queue.left_some(1.0)
-    queue.left_some(2.0)
+    meter = LoadMeter(0.3)
+    queue = meter.queue("socket")
+    queue.waited(1.0)
     assert meter.level == ALL_NEW
     queue.emptied()
     assert meter.level == NOTHING
-    queue.left_some(2.1)
-    queue.left_some(2.2)
-    assert meter.level == NOTHING
 
 
-def test_one_queue_that_is_late_is_enough() -> None:
-    meter = _meter()
-    first, second = meter.queue(), meter.queue()
-    first.left_some(1.0)
-    first.left_some(1.4)
-    second.left_some(1.4)
+def test_one_queue_that_is_long_is_enough() -> None:
+    meter = LoadMeter(0.3)
+    first, second = meter.queue("one"), meter.queue("other")
+    first.waited(0.4)
+    second.waited(0.01)
     second.emptied()
     assert meter.level == NEWCOMERS
 
 
-def test_a_clock_that_is_a_little_late_changes_nothing_in_either_direction() -> None:
-    meter = _meter()
-    clock = meter.queue()
-    clock.late(0.2)
+def test_a_queue_that_overflows_is_too_long_however_short_the_wait() -> None:
+    meter = LoadMeter(0.3)
+    queue = meter.queue("socket")
+    queue.waited(0.01, lost=0)
     assert meter.level == NOTHING
-    clock.late(0.31)
-    clock.late(0.2)
+    queue.waited(0.01, lost=3)
     assert meter.level == NEWCOMERS
-    clock.late(0.01)
+    queue.waited(0.01, lost=3)
     assert meter.level == NOTHING
+
+
+def test_a_clock_must_be_late_three_times_in_a_row() -> None:
+    meter = LoadMeter(0.3)
+    clock = meter.queue("loop")
+    levels = []
+    for lag in (2.0, 0.0, 2.0, 2.0, 0.5, 0.0):
+        clock.late(lag)
+        levels.append(meter.level)
+    assert levels == [NOTHING, NOTHING, NOTHING, NOTHING, NEWCOMERS, NOTHING]
 
 
 def test_without_a_limit_nothing_is_ever_refused() -> None:
-    meter = LoadMeter(0.0)
-    queue = meter.queue()
-    queue.left_some(1.0)
-    queue.left_some(100.0)
+    assert _levels(LoadMeter(0.0), 1.0, 100.0) == [NOTHING, NOTHING]
+
+
+async def test_datagrams_that_waited_too_long_are_noticed() -> None:
+    meter = LoadMeter(0.05)
+    levels: list[int] = []
+    everything = asyncio.Event()
+
+    def on_message(data: bytes, flow: object, now: float) -> None:
+        levels.append(meter.level)
+        if len(levels) == 200:
+            everything.set()
+
+    specs = parse_transport("sip:127.0.0.1:0;transport=udp")
+    transports = Transports(specs, TransportOptions(), on_message, Resolver({}), meter)
+    await transports.start()
+    loop = asyncio.get_running_loop()
+    target = transports.listeners[0].local
+    sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=target)
+    for _ in range(200):
+        sender.sendto(b"OPTIONS sip:x SIP/2.0\r\n\r\n")
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop that is held up is what this is about
+    async with asyncio.timeout(10):
+        await everything.wait()
+    assert levels[0] == NOTHING  # nobody has looked yet
+    assert levels[100] == ALL_NEW
+    await asyncio.sleep(0)
     assert meter.level == NOTHING
+    sender.close()
+    await transports.close()
