@@ -68,11 +68,16 @@ compiled: $(VENV)/.installed-test $(STAMP)  ## the tests of `make unit` with com
 docs: $(VENV)/.installed  ## generate docs/configuration.md and conf/flexisip.conf
 	$(BIN)/python packaging/generate.py
 
+scenarios: $(VENV)/.installed-test  ## the tests with real clients
+	$(BIN)/python -m pytest tests/scenarios
+
+# What needs processors only goes side by side; what listens to the clock goes alone.
 test: $(VENV)/.installed-test clients  ## set up and run every test
-	@$(MAKE) --no-print-directory -j2 lint build
+	@$(MAKE) --no-print-directory -j2 --output-sync lint build
 	@$(MAKE) --no-print-directory gate
-	$(BIN)/python -m pytest tests
-	@$(MAKE) --no-print-directory compiled
+	@echo "the tests that need no other program, interpreted and compiled: about two minutes"
+	@$(MAKE) --no-print-directory -j2 --output-sync unit compiled
+	@$(MAKE) --no-print-directory scenarios
 
 demo-intercom: $(VENV)/.installed-test  ## play a door, three screens and two servers, and draw the calls
 	PYTHONPATH=. $(BIN)/python examples/home-intercom/demo.py
@@ -89,4 +94,4 @@ suite: $(VENV)/.installed-test $(STAMP)  ## the long comparison: rates, overload
 clean:  ## remove what was built, not the state in var/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help build run accounts lint clients unit gate compiled docs test demo-intercom demo-push bench suite clean
+.PHONY: help build run accounts lint clients unit gate compiled docs scenarios test demo-intercom demo-push bench suite clean
