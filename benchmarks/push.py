@@ -5,8 +5,9 @@
 A server of its own on loopback gets messages for one phone with push parameters; beside them a registration is sent
 every ten milliseconds, and the time until its 200 is measured. Four runs: without the messages' pushes, with a push
 service that takes them at once, with one that never answers, and with one that cannot be reached. The last two leave
-every push in the queue, which holds as many as there are messages. Processor time is that of the server's process
-alone, memory the resident sizes of the server and of the process that sends pushes, at the end.
+every push in the queue, which holds as many as there are messages. After the messages the registrations go on alone,
+beside all the pushes that are in flight: those figures stand behind "then". Processor time is that of the server's
+process alone, memory the resident sizes of the server and of the process that sends pushes, at the end.
 
 With --first nothing else on the machine, the push service and the process that sends among it, delays the server or the
 measuring: what is left is what the server does to itself. With --pin the server and the process that sends share one
@@ -35,6 +36,7 @@ _RUNS: Final = ("no-pushes", "taken", "silent", "unreachable")
 _SERVERS_CORE: Final = 0
 _OTHERS_CORE: Final = 1
 _PROBES: Final = 0.01  # seconds between two registrations
+_PROBES_AFTERWARDS: Final = 1000
 
 
 class Client(asyncio.DatagramProtocol):
@@ -143,16 +145,28 @@ async def _measure(name: str, server: Server, messages: int, rate: int) -> None:
             next_probe = now + _PROBES
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.5)
+    during = _figures(client)
     used = (_processor_time(process) - used) / messages
     memory = " + ".join(f"{_resident(each):.0f}" for each in (process, *_children(process)))
     counters = json.loads(await asyncio.to_thread(server.cli, "COUNTERS"))
     taken = counters.get("push_apple_sent", 0)
-    cuts = quantiles(client.delays, n=100)
-    print(
-        f"{name:12} p50 {median(client.delays) * 1000:5.2f} ms  p99 {cuts[98] * 1000:6.2f} ms  "
-        f"{used * 1e6:5.0f} us/message  {client.answered:6} delivered  {taken:6} pushes taken  {memory} MiB",
-        flush=True,
-    )
+    await _probe_only(client)
+    print(f"{name:12} {during}, then {_figures(client)}", end="  ")
+    print(f"{used * 1e6:5.0f} us/message  {client.answered:6} delivered  {taken:6} taken  {memory} MiB", flush=True)
+
+
+async def _probe_only(client: Client) -> None:
+    """Registrations alone, while what was to be pushed is in flight, or waits, or is done."""
+    for _ in range(_PROBES_AFTERWARDS):
+        client.register("alice")
+        await asyncio.sleep(_PROBES)
+    await asyncio.sleep(0.2)
+
+
+def _figures(client: Client) -> str:
+    """Of the registrations since the last call."""
+    delays, client.delays = client.delays, []
+    return f"p50 {median(delays) * 1000:5.2f} ms  p99 {quantiles(delays, n=100)[98] * 1000:6.2f} ms"
 
 
 def _processor_time(process: int) -> float:
