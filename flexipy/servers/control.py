@@ -132,7 +132,7 @@ class Commands:
             words = shlex.split(line)
         except ValueError as error:
             return f"Error: {error}"
-        command = self._by_name.get(words[0].upper()) if words else None
+        command = self._by_name.get(words[0].upper().replace("-", "_")) if words else None
         if command is None:
             return f"Error: unknown command; there are: {' '.join(self._by_name)}"
         try:

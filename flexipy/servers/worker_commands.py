@@ -60,7 +60,7 @@ class WorkerCommands:
             words = shlex.split(line)
         except ValueError:
             words = []
-        name = words[0].upper() if words else ""
+        name = words[0].upper().replace("-", "_") if words else ""
         try:
             if name in _TOGETHER:
                 return self._together(await self._everywhere(line), _TOGETHER[name])

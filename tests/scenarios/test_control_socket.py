@@ -60,6 +60,10 @@ async def test_an_unknown_command_is_answered_with_the_known_ones(server: Server
     assert "REGISTRAR_GET" in text
 
 
+async def test_commands_may_be_written_small_and_with_hyphens(server: Server) -> None:
+    assert json.loads(await asyncio.to_thread(server.cli, "registrar-dump")) == {"aors": []}
+
+
 # --- registrations -------------------------------------------------------------------------------------------
 
 
