@@ -252,10 +252,14 @@ class Authentication(Module):
         self._by_digest(event, sender, user, domain)
 
     def on_response(self, event: ResponseEvent) -> None:
-        """Remember a call that begins."""
+        """Remember a call that begins, forget one that comes to nothing."""
         response = event.response
-        if 100 < response.status < 300 and response.cseq.method == "INVITE":
+        if response.status == 100 or response.cseq.method != "INVITE":
+            return
+        if response.status < 300:
             self._dialogs.note(response)
+        elif (request := event.branch.request) is not None and not request.tag(H.TO):
+            self._dialogs.forget(response)
 
     def _by_certificate(self, event: RequestEvent, sender: str, domain: str) -> bool:
         """Whether the request was settled by the client's certificate, for better or worse."""

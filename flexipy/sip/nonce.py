@@ -12,6 +12,7 @@ import itertools
 import os
 from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 _TIME: Final = 6
@@ -22,6 +23,7 @@ _LENGTH: Final = 32
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
 _GENERATION: Final = 1024
+_LAPSING: Final = 64  # so many are remembered between two looks for those that have lapsed
 
 # The base64 functions of the standard library wrap these two; a nonce is made for every challenge.
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -119,6 +121,8 @@ class NonceSource:
             if nonce_count < 0 or issued <= self._floor:
                 return Freshness.STALE
             self._remember(nonce, nonce_count << _WINDOW | 1)
+            if len(self._seen) % _LAPSING == 0:
+                self._forget_lapsed(now)
             return Freshness.FRESH
         return self._mark(nonce, state, nonce_count)
 
@@ -152,6 +156,14 @@ class NonceSource:
             # What was issued before it may have been used and forgotten, too.
             self._floor = max(self._floor, _issue_time(oldest))
         seen[nonce] = state
+
+    def _forget_lapsed(self, now: float) -> None:
+        """Let go of some that are too old to be used again anyway; the oldest stand first."""
+        limit = (now - self.lifetime) * 1000
+        for nonce in list(islice(self._seen, 2 * _LAPSING)):
+            if _issue_time(nonce) >= limit:
+                return
+            del self._seen[nonce]
 
     def _sign(self, head: bytes) -> bytes:
         hashed = self._keyed.copy()

@@ -49,6 +49,8 @@ def relay(place: Path) -> Iterator[Server]:
             "sdp-port-range": "4000-15999",
         },
         "module::DoSProtection": {"enabled": "false"},
+        # The nonce of each call is kept for as long as it could be used again.
+        "module::Authentication": {"nonce-expires": "20"},
     }
     server = Server(place / "house", settings, [("udp", "127.0.0.1")])
     yield server.start()

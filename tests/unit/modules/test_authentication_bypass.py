@@ -197,3 +197,32 @@ async def test_who_was_called_by_another_address_speaks_in_the_call_and_nowhere_
     callee.sends(_in_call("BYE", 9))
     callee.sends(_in_call("INFO", 10))
     assert callee.last_response.status == 407
+
+
+async def test_a_call_that_was_refused_is_no_call_to_speak_in(proxy: FakeProxy) -> None:
+    caller, callee = proxy.client(), proxy.client("203.0.113.9")
+    invite = request("INVITE", "sip:phone@203.0.113.9", sender=ALICE, to=f"<sip:everyone@{HOUSE}>", call_id="known")
+    caller.sends(invite)
+    caller.sends(with_password(caller, invite, "alice"))
+    callee.sends(Response.to_request(callee.requests[-1], 180, "", b"e1"))
+    seen = len(caller.requests)
+    callee.sends(_in_call("UPDATE", 2))
+    assert len(caller.requests) == seen + 1  # while it rings he speaks in it
+    callee.sends(Response.to_request(callee.requests[0], 486, "", b"e1"))
+    callee.sends(_in_call("INFO", 3))
+    assert callee.last_response.status == 407
+
+
+async def test_a_refused_change_leaves_the_call_as_it_is(proxy: FakeProxy) -> None:
+    caller, callee = proxy.client(), proxy.client("203.0.113.9")
+    invite = request("INVITE", "sip:phone@203.0.113.9", sender=ALICE, to=f"<sip:everyone@{HOUSE}>", call_id="known")
+    caller.sends(invite)
+    caller.sends(with_password(caller, invite, "alice"))
+    answer_to_invite = Response.to_request(callee.requests[-1], 200, "", b"e1")
+    answer_to_invite.append(b"contact", b"Contact: <sip:phone@203.0.113.9>")
+    callee.sends(answer_to_invite)
+    callee.sends(_in_call("INVITE", 2))
+    caller.sends(Response.to_request(caller.requests[-1], 488))
+    seen = len(caller.requests)
+    callee.sends(_in_call("INFO", 3))
+    assert [asked.method for asked in caller.requests[seen:]][-1] == b"INFO"

@@ -213,6 +213,14 @@ def test_memory_is_bounded_and_a_forgotten_nonce_is_stale() -> None:
     assert source.use(nonces[2], 2, 8.0) is Freshness.FRESH
 
 
+def test_lapsed_nonces_leave_the_memory_when_others_come() -> None:
+    source = NonceSource(lifetime=10)
+    for index in range(1000):
+        now = 5.0 + index
+        assert source.use(source.make(now), 1, now) is Freshness.FRESH
+    assert len(source) < 100
+
+
 def test_an_old_nonce_leaves_the_memory_when_it_comes_again() -> None:
     source = NonceSource(lifetime=10)
     nonce = source.make(5.0)
