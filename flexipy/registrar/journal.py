@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from flexipy.registrar.binding import Change, ChangeKind, Record
-from flexipy.registrar.journal_lines import binding_line, refresh_line, removal_line
+from flexipy.registrar.binding import Change, Record
+from flexipy.registrar.journal_lines import binding_line, lines_of
 from flexipy.registrar.journal_reading import Replay
 
 logger = logging.getLogger(__name__)
@@ -123,23 +123,9 @@ class Journal:
 
     def write(self, record: Record, changes: list[Change]) -> None:
         """Append changes; an expiry isn't one, its time is in the file already."""
-        if len(changes) == 1 and changes[0][0] is ChangeKind.EXTENDED and self._new_fd < 0:
-            self._append(refresh_line(changes[0][1]))
-            return
-        lines: list[bytes] = []
-        for kind, binding in changes:
-            if kind is ChangeKind.EXTENDED:
-                lines.append(refresh_line(binding))
-            elif kind is ChangeKind.REMOVED:
-                lines.append(removal_line(binding))
-            elif kind is not ChangeKind.EXPIRED:
-                lines.append(binding_line(binding))
-        if not lines:
-            return
-        data = lines[0] if len(lines) == 1 else b"".join(lines)
-        self._append(data)
-        if self._new_fd >= 0:
-            self._append_new(data)
+        lines = lines_of(changes)
+        if lines:
+            self.write_lines(lines)
 
     def write_lines(self, lines: bytes) -> None:
         """Append changes that are lines already."""

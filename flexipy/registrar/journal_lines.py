@@ -9,8 +9,9 @@ refresh that changed only times, Call-ID, CSeq and flow, `D` a removal.
 from __future__ import annotations
 
 from binascii import crc32
+from collections.abc import Iterable
 
-from flexipy.registrar.binding import Binding
+from flexipy.registrar.binding import Binding, Change, ChangeKind
 from flexipy.registrar.contact import shared
 from flexipy.sip.errors import SipError
 from flexipy.sip.octets import BACKSLASH, LF, TAB
@@ -75,6 +76,19 @@ def refresh_line(binding: Binding) -> bytes:
 def removal_line(binding: Binding) -> bytes:
     """A binding that is gone."""
     return _line(b"D", encode(binding.key), encode(binding.unique_id))
+
+
+def lines_of(changes: Iterable[Change]) -> bytes:
+    """Changes, one after the other; an expiry isn't one, its time is written down already."""
+    lines = b""
+    for kind, binding in changes:  # nearly always one
+        if kind is ChangeKind.EXTENDED:
+            lines += refresh_line(binding)
+        elif kind is ChangeKind.REMOVED:
+            lines += removal_line(binding)
+        elif kind is not ChangeKind.EXPIRED:
+            lines += binding_line(binding)
+    return lines
 
 
 def _line(*fields: bytes) -> bytes:

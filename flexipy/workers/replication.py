@@ -8,7 +8,7 @@ later time counts everywhere. The first worker also writes the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from flexipy.registrar.binding import Binding, Change, ChangeKind, Record
@@ -17,10 +17,9 @@ from flexipy.registrar.journal_lines import (
     BadLineError,
     binding_line,
     fields_of,
+    lines_of,
     read_binding,
     refresh,
-    refresh_line,
-    removal_line,
 )
 from flexipy.sip.params import decode
 
@@ -256,19 +255,6 @@ class ReplicatedStore:
                     self._journal.write_lines(lines_of(changes))
                 pruned.append((record.key, changes))
         return pruned
-
-
-def lines_of(changes: Iterable[Change]) -> bytes:
-    """Changes as lines of the journal; an expiry has none, each worker sees it for itself."""
-    lines: list[bytes] = []
-    for kind, binding in changes:
-        if kind is ChangeKind.EXTENDED:
-            lines.append(refresh_line(binding))
-        elif kind is ChangeKind.REMOVED:
-            lines.append(removal_line(binding))
-        elif kind is not ChangeKind.EXPIRED:
-            lines.append(binding_line(binding))
-    return b"".join(lines)
 
 
 def _nobody_listens(key: str, changes: list[Change]) -> None:
