@@ -30,9 +30,9 @@ _ENDS = ("answered", "hungup", "cancelled", "declined", "left", "vanished")
 _FORGOTTEN = 60.0  # seconds, at most, until nothing is kept of a transaction
 _MANY = 5000
 _PARTS = 5 if _CALLS >= _MANY else 2  # after the first of them everything that is kept for later calls is there
-# KiB. Of each call a nonce is kept for an hour, and of those that nobody hung up a dialog; of few calls the allocator's
-# habits weigh more.
-_GROWTH = _CALLS * 8 // 10 if _CALLS >= _MANY else 12_000
+# KiB. What is kept for a while (nonces, dialogs that nobody hung up, answers) has its limits; of few calls the
+# allocator's habits weigh more.
+_GROWTH = 5_000 if _CALLS >= _MANY else 12_000
 
 
 @pytest.fixture
