@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
+from collections.abc import Iterator
+
+import pytest
 
 from flexipy.transport.load import ALL_NEW, NEWCOMERS, NOTHING, LoadMeter
 from flexipy.transport.options import TransportOptions
 from flexipy.transport.resolver import Resolver
 from flexipy.transport.specs import parse_transport
 from flexipy.transport.transports import Transports
+
+_SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for it
 
 
 def _levels(meter: LoadMeter, *waits: float) -> list[int]:
@@ -79,6 +86,34 @@ def test_without_a_limit_nothing_is_ever_refused() -> None:
     assert _levels(LoadMeter(0.0), 1.0, 100.0) == [NOTHING, NOTHING]
 
 
+@pytest.fixture
+def arrival_times() -> Iterator[None]:
+    """Wait until the kernel writes down when datagrams come.
+
+    Linux begins to do so some time after the first socket on the machine has asked for it (a work queue switches it
+    on), and until then it names the time at which a datagram is read.
+    """
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.settimeout(10)
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            sender.sendto(b"x", receiver.getsockname())
+            time.sleep(0.02)
+            now = time.time()
+            _, [(_, _, stamp)], _, _ = receiver.recvmsg(1, 128)
+            seconds, nanoseconds = struct.unpack("@ll", stamp)
+            if seconds + nanoseconds / 1e9 < now - 0.01:
+                yield
+                return
+    pytest.fail("the kernel does not tell when datagrams came")
+
+
+@pytest.mark.usefixtures("arrival_times")
 async def test_datagrams_that_waited_too_long_are_noticed() -> None:
     meter = LoadMeter(0.05)
     levels: list[int] = []
