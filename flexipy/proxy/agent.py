@@ -162,7 +162,7 @@ class Agent:
                     if transaction.receive(request, now):
                         return
                 elif (given := self.layer.given_answer(key)) is not None:
-                    flow.send(given)
+                    self._answer_again(request, index, via, flow, given)
                     return
             reply_port = routing.stamp_via(request, index, via, flow)
         except SipError as error:
@@ -192,6 +192,13 @@ class Agent:
             return
         self.pipeline.run(event)
 
+    def _answer_again(self, request: Request, index: int, via: bytes, flow: Flow, given: bytes) -> None:
+        """Repeat the answer to a request that came again."""
+        reply_port = routing.stamp_via(request, index, via, flow)
+        if reply_port is not None:
+            flow = flow.at_port(reply_port)
+        flow.send(given)
+
     def _acknowledges_us(self, request: Request) -> bool:
         """Whether an ACK is for an answer that we gave without a transaction: it carries the tag we made."""
         to = request.lines[request.names.index(H.TO)]
@@ -207,7 +214,7 @@ class Agent:
         event.key += b" CANCEL"
         given = self.layer.given_answer(event.key)
         if given is not None:
-            event.flow.send(given)
+            self.reply_flow(event).send(given)
             return
         if transaction is None or transaction.method != b"INVITE":
             event.reply(481)

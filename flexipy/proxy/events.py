@@ -43,10 +43,13 @@ class RequestEvent:
         incoming_token: a flow token to put in our Record-Route toward the sender, or empty.
         before_send: called with the request and the flow it leaves by; they splice a copy that is sent. For what
             depends on the way out. None while there are none.
+        awaits_repetitions: set by a module that asks the branch of a response for this very event, which is let go
+            otherwise when a 200 to INVITE has been passed on, and it may come again.
     """
 
     __slots__ = (
         "agent",
+        "awaits_repetitions",
         "before_send",
         "branch",
         "context",
@@ -85,6 +88,7 @@ class RequestEvent:
         self.trusted = False
         self.record_route: bool | None = None
         self.before_send: list[Callable[[Request, Flow], None]] | None = None
+        self.awaits_repetitions = False
 
     # --- what modules ask --------------------------------------------------------------------------------
 

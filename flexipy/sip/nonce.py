@@ -12,7 +12,6 @@ import itertools
 import os
 from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
-from itertools import islice
 from typing import Final
 
 _TIME: Final = 6
@@ -23,7 +22,6 @@ _LENGTH: Final = 32
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
 _GENERATION: Final = 1024
-_LAPSING: Final = 64  # so many are remembered between two looks for those that have lapsed
 
 # The base64 functions of the standard library wrap these two; a nonce is made for every challenge.
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -44,11 +42,24 @@ class NonceSource:
     Args:
         secret: the signing key, the same for all servers that share a domain; made up where empty.
         lifetime: seconds for which a nonce may be used.
-        capacity: how many answered nonces are remembered.
+        capacity: how many answered nonces are remembered, at most; at least half of them.
         not_before: nonces issued earlier are stale: the counts they have seen went with the last process.
     """
 
-    __slots__ = ("_count", "_floor", "_keyed", "_made", "_made_before", "_seen", "capacity", "lifetime")
+    __slots__ = (
+        "_count",
+        "_floor",
+        "_keyed",
+        "_made",
+        "_made_before",
+        "_seen",
+        "_seen_before",
+        "_turned",
+        "_youngest",
+        "_youngest_before",
+        "capacity",
+        "lifetime",
+    )
 
     def __init__(
         self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000, not_before: float = 0.0
@@ -62,12 +73,17 @@ class NonceSource:
         # no check of its signature. Two generations; the older one is dropped whole.
         self._made: dict[str, int] = {}
         self._made_before: dict[str, int] = {}
-        # nonce -> highest count seen, shifted, and a bitmap of those just below it
+        # nonce -> highest count seen, shifted, and a bitmap of those just below it. Two generations again: to look for
+        # the oldest of one dict at each turn means to pass by all that was deleted before it.
         self._seen: dict[str, int] = {}
+        self._seen_before: dict[str, int] = {}
+        self._turned = 0.0  # when the younger generation began
+        self._youngest = -1  # issue time in milliseconds, of each generation
+        self._youngest_before = -1
         self._floor = int(not_before * 1000) - 1  # issue time in milliseconds: younger than what was forgotten
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._seen) + len(self._seen_before)
 
     def make(self, now: float) -> str:
         """A new nonce.
@@ -105,7 +121,8 @@ class NonceSource:
         Returns:
             STALE also for a count that came before, and for a nonce too long forgotten to tell.
         """
-        state = self._seen.get(nonce)
+        generation = self._seen if nonce in self._seen else self._seen_before
+        state = generation.get(nonce)
         if state is None:
             issued = self._made.get(nonce) or self._issued(nonce)
         else:
@@ -113,57 +130,42 @@ class NonceSource:
         if issued < 0:
             return Freshness.FORGED
         if not -1000 < now * 1000 - issued <= self.lifetime * 1000:
-            self._seen.pop(nonce, None)
+            generation.pop(nonce, None)
             return Freshness.STALE
         if nonce_count == 0:
             return Freshness.FRESH
         if state is None:
             if nonce_count < 0 or issued <= self._floor:
                 return Freshness.STALE
-            self._remember(nonce, nonce_count << _WINDOW | 1)
-            if len(self._seen) % _LAPSING == 0:
-                self._forget_lapsed(now)
+            if now - self._turned > self.lifetime:
+                self._turn()  # what is in the older generation has lapsed
+                self._turned = now
+            self._remember(nonce, nonce_count << _WINDOW | 1, issued)
             return Freshness.FRESH
-        return self._mark(nonce, state, nonce_count)
+        return _mark(generation, nonce, state, nonce_count)
 
     def note(self, nonce: str, nonce_count: int) -> None:
         """Another server with the same key accepted an answer: it does not count here any more."""
         if nonce_count > 0:
-            state = self._seen.get(nonce)
+            generation = self._seen if nonce in self._seen else self._seen_before
+            state = generation.get(nonce)
             if state is None:
-                self._remember(nonce, nonce_count << _WINDOW | 1)
+                self._remember(nonce, nonce_count << _WINDOW | 1, _issue_time(nonce))
             else:
-                self._mark(nonce, state, nonce_count)
+                _mark(generation, nonce, state, nonce_count)
 
-    def _mark(self, nonce: str, state: int, nonce_count: int) -> Freshness:
-        highest = state >> _WINDOW
-        if nonce_count > highest:
-            # bit 0 stands for the highest count itself
-            bitmap = (state & _WINDOW_MASK) << min(nonce_count - highest, _WINDOW)
-            self._seen[nonce] = nonce_count << _WINDOW | (bitmap & _WINDOW_MASK) | 1
-            return Freshness.FRESH
-        bit = highest - nonce_count
-        if nonce_count <= 0 or bit >= _WINDOW or state >> bit & 1:
-            return Freshness.STALE
-        self._seen[nonce] = state | 1 << bit
-        return Freshness.FRESH
+    def _remember(self, nonce: str, state: int, issued: int) -> None:
+        if 2 * len(self._seen) >= self.capacity:
+            self._turn()
+        self._seen[nonce] = state
+        self._youngest = max(self._youngest, issued)
 
-    def _remember(self, nonce: str, state: int) -> None:
-        seen = self._seen
-        if len(seen) >= self.capacity:
-            oldest = next(iter(seen))
-            del seen[oldest]
-            # What was issued before it may have been used and forgotten, too.
-            self._floor = max(self._floor, _issue_time(oldest))
-        seen[nonce] = state
-
-    def _forget_lapsed(self, now: float) -> None:
-        """Let go of some that are too old to be used again anyway; the oldest stand first."""
-        limit = (now - self.lifetime) * 1000
-        for nonce in list(islice(self._seen, 2 * _LAPSING)):
-            if _issue_time(nonce) >= limit:
-                return
-            del self._seen[nonce]
+    def _turn(self) -> None:
+        """A generation ends; the one before it is forgotten."""
+        # What was issued before the youngest of those may have been used and forgotten, too.
+        self._floor = max(self._floor, self._youngest_before)
+        self._seen_before, self._youngest_before = self._seen, self._youngest
+        self._seen, self._youngest = {}, -1
 
     def _sign(self, head: bytes) -> bytes:
         hashed = self._keyed.copy()
@@ -186,6 +188,20 @@ class NonceSource:
         if not hmac.compare_digest(raw[_TIME + _COUNT :], signature):
             return -1
         return int.from_bytes(head[:_TIME], "big")
+
+
+def _mark(generation: dict[str, int], nonce: str, state: int, nonce_count: int) -> Freshness:
+    highest = state >> _WINDOW
+    if nonce_count > highest:
+        # bit 0 stands for the highest count itself
+        bitmap = (state & _WINDOW_MASK) << min(nonce_count - highest, _WINDOW)
+        generation[nonce] = nonce_count << _WINDOW | (bitmap & _WINDOW_MASK) | 1
+        return Freshness.FRESH
+    bit = highest - nonce_count
+    if nonce_count <= 0 or bit >= _WINDOW or state >> bit & 1:
+        return Freshness.STALE
+    generation[nonce] = state | 1 << bit
+    return Freshness.FRESH
 
 
 def _issue_time(nonce: str) -> int:

@@ -126,6 +126,7 @@ class CallTable:
 
     def expect_response(self, event: RequestEvent, exchange: Exchange) -> None:
         """Remember a request until its final response."""
+        event.awaits_repetitions = True
         self._exchanges[event] = exchange
         exchange.call.events.add(event)
 

@@ -110,6 +110,7 @@ class ExternalRelay:
         copies = self._copies.setdefault(event.key, Copies())
         copies.members += 1
         session = Session(f"{decode(request.call_id)};{next(_numbers)}", request.tag(H.FROM), copies)
+        event.awaits_repetitions = True
         self._exchanges[event] = Exchange(session, initial=True, offered=sdp is not None)
         self._living += 1
         return None if sdp is None else self._offer_or_refuse(event, session)
@@ -132,6 +133,7 @@ class ExternalRelay:
         described = description(event.request) is not None
         answers = described and session.offered_by not in (b"", ours)
         if event.request.method != b"ACK":
+            event.awaits_repetitions = True
             self._exchanges[event] = Exchange(session, initial=False, offered=described and not answers)
         return self._describe_within(session, event.request, ours, answers) if described else None
 

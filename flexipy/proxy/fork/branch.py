@@ -8,7 +8,7 @@ from flexipy.proxy import routing
 from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
-from flexipy.sip.message import Request, Response
+from flexipy.sip.message import Request, Response, parse
 from flexipy.sip.transaction import ClientTransaction
 from flexipy.sip.transaction.client import cancel_for
 from flexipy.sip.transaction.states import PROCEEDING
@@ -45,6 +45,7 @@ class Branch:
         "_cancel_reason",
         "_cancel_sent",
         "_held",
+        "_kept",
         "_mark",
         "_targets",
         "_uri",
@@ -80,7 +81,8 @@ class Branch:
         self.overloaded = False
         self.flow: Flow | None = None
         self._cancel_sent = False
-        self._held: list[ResponseEvent] = []
+        self._held: list[ResponseEvent] | None = None
+        self._kept = b""
         self._mark = b""
         self._cancel_reason: bytes | None = None
         self._targets: list[Target] | None = None
@@ -93,8 +95,14 @@ class Branch:
 
     @property
     def request(self) -> Request | None:
-        """The branch's request as the modules left it."""
-        return None if self.event is None else self.event.request
+        """The branch's request as the modules left it; None once the branch is released."""
+        event = self.event
+        if event is not None:
+            return event.request
+        if not self._kept:
+            return None
+        request = parse(self._kept)
+        return request if isinstance(request, Request) else None
 
     # --- sending -----------------------------------------------------------------------------------------
 
@@ -292,7 +300,7 @@ class Branch:
     def _pass_on(self, response: Response, flow: Flow | None, now: float) -> None:
         agent = self.context.agent
         event = ResponseEvent(agent, response, flow, self, now)
-        if self._held:
+        if self._held is not None:
             self._held.append(event)  # responses of one branch keep their order
         elif agent.pipeline.run_response(event):
             self._deliver(response, now)
@@ -304,6 +312,8 @@ class Branch:
         run = self.context.agent.pipeline.run_response
         while self._held and run(self._held[0]):
             self._deliver(self._held.pop(0).response, event.now)
+        if not self._held:
+            self._held = None
 
     def _deliver(self, response: Response, now: float) -> None:
         first_final = response.status >= 200 and self.status < 200
@@ -312,8 +322,21 @@ class Branch:
             self.response = response
         self.context.on_branch_response(self, response, now)
 
+    def answered(self) -> None:
+        """The caller has this branch's 200 to INVITE, which may come again and is to be edited in the same way then.
+
+        Until the client transaction ends the request is kept for that, as bytes where no module knows its event.
+        """
+        event = self.event
+        if event is not None and not event.awaits_repetitions:
+            self._kept = bytes(event.request)
+            self.event = None
+        self.response = None
+        self._targets = None
+
     def release(self) -> None:
         """Let go of the request and the response; the context is done with this branch."""
         self.event = None
         self.response = None
+        self._kept = b""
         self._targets = None

@@ -79,7 +79,7 @@ class CallFork(Fork):
 
     def _declined(self, decliner: Branch, now: float) -> None:
         self._cancel_others(decliner, now, BUSY_EVERYWHERE)
-        self.pending = []
+        self.pending.clear()
         if self.all_finished():
             self._answer_now(now)
 
@@ -109,7 +109,7 @@ class CallFork(Fork):
         return all(branch.status in _LATE_IGNORED for branch in self.branches)
 
     def _cancel_others(self, winner: Branch, now: float, reason: bytes) -> None:
-        self.pending = []
+        self.pending.clear()
         for branch in list(self.branches):
             if branch is not winner:
                 branch.cancel(now, reason)
@@ -126,14 +126,14 @@ class CallFork(Fork):
     def finish(self) -> None:
         """The fork is over."""
         super().finish()
-        self.branches = []
+        self.branches.clear()
 
     # --- the caller and the clocks -----------------------------------------------------------------------
 
     def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         """The caller hangs up while it rings."""
         self._cancelled = True
-        self.pending = []
+        self.pending.clear()
         super().on_cancel(transaction, cancel, now)
         if self.all_finished():
             self.answer_with(487, now)

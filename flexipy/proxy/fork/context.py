@@ -87,8 +87,10 @@ class Relay(ResponseContext):
             self.done = True
             self.epoch += 1
             self.branches = []
-            if not (invite and response.status < 300):
-                branch.release()  # an INVITE's is still asked when its 200 is repeated
+            if invite and response.status < 300:
+                branch.answered()
+            else:
+                branch.release()
 
     def on_timer(self, kind: int, now: float) -> None:
         """Timer C: it rang too long."""
@@ -229,14 +231,17 @@ class Fork(ResponseContext):
         """The fork is over: tell the listeners and let go of what it holds."""
         self.epoch += 1
         self.event = None
-        self.pending = []
-        listeners, self.finished_listeners = self.finished_listeners, []
-        for listener in listeners:
-            listener()
+        self.pending.clear()
+        if self.finished_listeners:
+            listeners, self.finished_listeners = self.finished_listeners, []
+            for listener in listeners:
+                listener()
+        invite = self.server.method == b"INVITE"
         for branch in self.branches:
-            if not (branch.status < 300 and self.server.method == b"INVITE"):
-                branch.release()  # the winner's request is still asked when its 200 is repeated
-            branch.response = None
+            if invite and branch.status < 300:
+                branch.answered()
+            else:
+                branch.release()
 
 
 def _hide_unavailable(response: Response) -> None:

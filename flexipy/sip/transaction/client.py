@@ -51,7 +51,7 @@ class ClientTransaction(Timed):
         user: gets the responses; None once it let go.
     """
 
-    __slots__ = ("_interval", "ack", "branch", "data", "flow", "layer", "method", "state", "user")
+    __slots__ = ("_deadline", "_interval", "ack", "branch", "data", "flow", "layer", "method", "state", "user")
 
     def __init__(
         self,
@@ -72,9 +72,13 @@ class ClientTransaction(Timed):
         self.state = TRYING
         self.ack: bytes | None = None
         self._interval = 0.0
+        self._deadline = 0.0
 
     def start(self, now: float) -> bool:
         """Send the request and start timers A/E and B/F.
+
+        Where the request is sent again B and F are the end of that, so that they need no entry of their own: one that
+        would nearly always be cancelled, and be kept for half a minute.
 
         Returns:
             False when the flow refused it; the transaction is then gone and the user has not been called.
@@ -84,8 +88,10 @@ class ClientTransaction(Timed):
             return False
         durations = self.layer.durations
         timers = self.layer.timers
-        timers.set(durations.timeout, now, self, TIMEOUT)
-        if not self.flow.reliable:
+        if self.flow.reliable:
+            timers.set(durations.timeout, now, self, TIMEOUT)
+        else:
+            self._deadline = now + durations.timeout
             self._interval = durations.t1
             timers.set(durations.t1, now, self, RETRANSMIT)
         return True
@@ -142,15 +148,9 @@ class ClientTransaction(Timed):
             self.state = PROCEEDING
             self._tell(response, now)
             return
-        self.state = COMPLETED
-        self.epoch += 1
-        self.data = b""
+        # Timer K would wait for repetitions of this answer to drop them: what belongs to no transaction is dropped too.
         user = self.user
-        self.user = None
-        if self.flow.reliable:
-            self.terminate()
-        else:
-            self.layer.timers.set(self.layer.durations.t4, now, self, LINGER)  # timer K
+        self.terminate()
         if user is not None:
             user.on_client_response(self, response, now)
 
@@ -159,7 +159,7 @@ class ClientTransaction(Timed):
             self.user.on_client_response(self, response, now)
 
     def on_timer(self, kind: int, now: float) -> None:
-        """Timers A, B, D, E, F, K, M."""
+        """Timers A, B, D, E, F, M."""
         if kind == RETRANSMIT:
             self._retransmit(now)
             return
@@ -183,8 +183,11 @@ class ClientTransaction(Timed):
             self._interval = durations.t2
         else:
             self._interval = min(self._interval * 2, durations.t2)
-        if self._interval < durations.timeout:
+        left = self._deadline - now
+        if self._interval < left:
             self.layer.timers.set(self._interval, now, self, RETRANSMIT)
+        else:
+            self.layer.timers.set(_rounded(left, durations.t1), now, self, TIMEOUT)
 
     def fail(self, now: float) -> None:
         """The flow broke: end, and tell the user when no final response had come."""
@@ -204,7 +207,13 @@ class ClientTransaction(Timed):
         self.epoch += 1
         self.layer.forget_client(self)
         self.user = None
+        self.data = b""
         self.ack = None
+
+
+def _rounded(seconds: float, step: float) -> float:
+    """To whole steps, at least one: few different durations share few timer queues."""
+    return max(1, round(seconds / step)) * step
 
 
 _ACK_COPIES: Final = frozenset((H.ROUTE, H.FROM, H.CALL_ID, H.MAX_FORWARDS))

@@ -82,8 +82,6 @@ class TransactionLayer:
     def answer_at_once(self, key: bytes, data: bytes, flow: Outlet, now: float) -> None:
         """Send the final response to a request, no INVITE, that needed no transaction until now.
 
-        Such a transaction would only wait for retransmissions (timer J); keeping the response does the same.
-
         Args:
             key: as for `create_server`.
             data: the response.
@@ -94,8 +92,15 @@ class TransactionLayer:
         if not flow.reliable:
             self._finals.keep(key, data, now)
 
+    def keep_answer(self, key: bytes, data: bytes, now: float) -> None:
+        """Keep the final response to a request, no INVITE, that came over UDP.
+
+        Its transaction would only wait for retransmissions (timer J); the response alone does the same.
+        """
+        self._finals.keep(key, data, now)
+
     def given_answer(self, key: bytes) -> bytes | None:
-        """The response that `answer_at_once` gave to a request, if this is a retransmission of it."""
+        """The final response that was given to a request, no INVITE, if this is a retransmission of it."""
         return self._finals.get(key)
 
     def create_server(self, key: bytes, request: Request, flow: Outlet) -> ServerTransaction:

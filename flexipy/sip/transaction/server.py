@@ -90,15 +90,9 @@ class ServerTransaction(Timed):
         return sent
 
     def _finish(self, data: bytes, now: float) -> None:
-        self.request = None
-        self.user = None
-        if self.flow.reliable:
-            self.terminate()
-            return
-        self.state = COMPLETED
-        self._last = data
-        self.epoch += 1
-        self.layer.timers.set(self.layer.durations.timeout, now, self, LINGER)  # timer J
+        self.terminate()
+        if not self.flow.reliable:
+            self.layer.keep_answer(self.key, data, now)  # in place of timer J
 
     def _finish_invite(self, status: int, data: bytes, now: float) -> None:
         durations = self.layer.durations
@@ -141,7 +135,7 @@ class ServerTransaction(Timed):
         return True
 
     def on_timer(self, kind: int, now: float) -> None:
-        """Timers G, H, I, J, L."""
+        """Timers G, H, I, L."""
         if kind == RETRANSMIT:
             if self._last is not None:
                 self.flow.send(self._last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flexipy.sip.timers import Timed, Timers
 
 
@@ -68,3 +70,39 @@ def test_the_next_deadline_is_the_earliest_of_all() -> None:
     timers.set(5.0, 0.0, owner, 1)
     timers.set(1.0, 2.0, owner, 1)
     assert (timers.next_deadline(), len(timers)) == (3.0, 2)
+
+
+@pytest.mark.parametrize("duration", [40.5, 73.0, 90.0, 604800.0])
+def test_a_long_timer_fires_in_time(duration: float) -> None:
+    timers, owner = Timers(), Owner()
+    timers.set(duration, 5.0, owner, 3)
+    while (due := timers.next_deadline()) is not None and due < 5.0 + duration:
+        timers.fire(due)
+        assert owner.fired == []
+    timers.fire(5.0 + duration)
+    assert owner.fired == [(3, 5.0 + duration)]
+    assert timers.idle
+
+
+def test_a_long_timer_fires_when_nobody_looked_for_long() -> None:
+    timers, owner = Timers(), Owner()
+    timers.set(90.0, 0.0, owner, 3)
+    timers.fire(89.9)
+    timers.fire(90.0)
+    assert owner.fired == [(3, 90.0)]
+
+
+def test_a_long_timer_that_was_cancelled_soon_is_soon_forgotten() -> None:
+    timers, owner = Timers(), Owner()
+    timers.set(90.0, 0.0, owner, 3)
+    owner.epoch += 1
+    timers.fire(10.0)
+    assert len(timers) == 0
+
+
+def test_long_timers_of_one_duration_share_their_queues() -> None:
+    timers, owner = Timers(), Owner()
+    for number in range(2000):
+        timers.set(90.0, number * 0.013, owner, 1)
+        timers.fire(number * 0.013)
+    assert len(timers._queues) <= 3
