@@ -25,7 +25,8 @@ from flexipy.cli.locked_file import LockedFile
 from flexipy.sip.digest import compute_ha1
 
 _ALGORITHMS: Final = {"md5": "MD5", "sha256": "SHA-256", "sha-256": "SHA-256"}
-_GENERATED_ENTROPY: Final = 72  # bits: more than enough against guesses over the network and of stolen hashes
+_UNMISTAKABLE: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789"
+_GENERATED_LENGTH: Final = 13  # 75 bits: more than enough against guesses over the network and of stolen hashes
 # what a clear-text password can't hold: the format has no way to write it
 _UNWRITABLE: Final = frozenset(" \t;\r\n")
 
@@ -199,9 +200,10 @@ def _algorithms(text: str) -> list[str]:
 
 
 def _generate() -> str:
-    from passlib import pwd  # only here: it takes longer to import than all the rest
+    # Only here: it takes longer to import than all the rest. Not passlib.pwd, which fails without setuptools.
+    from passlib.utils import getrandstr, rng
 
-    return str(pwd.genword(entropy=_GENERATED_ENTROPY, charset="ascii_50"))
+    return str(getrandstr(rng, _UNMISTAKABLE, _GENERATED_LENGTH))
 
 
 def _read_password(options: argparse.Namespace, repeat: bool) -> str:

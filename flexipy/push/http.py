@@ -55,7 +55,9 @@ def tls_context(authorities: str = "") -> ssl.SSLContext:
     Raises:
         OSError: it cannot be read, or holds no certificate.
     """
-    return ssl.create_default_context(cafile=authorities or None)
+    context = ssl.create_default_context(cafile=authorities or None)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as for SIP, see flexipy/transport/tls.py
+    return context
 
 
 class HttpClient:

@@ -210,6 +210,9 @@ def client_context(files: TlsFiles | None, authorities: str, verify: bool) -> ss
         ssl.create_default_context(cafile=authorities or None) if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Python 3.13 began to refuse authorities that do not say what their key is for, as nearly all are that people make
+    # themselves.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -180,7 +180,12 @@ async def test_messages_that_were_delivered_are_forgotten(make_proxy: Any) -> No
 
 async def test_connections_that_we_open_are_limited() -> None:
     """An ACK needs no password, and each may name another port: they must not use up the descriptors."""
-    servers = [await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) for _ in range(12)]
+    accepted: list[asyncio.StreamWriter] = []  # kept, or they close
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+
+    servers = [await asyncio.start_server(accept, "127.0.0.1", 0) for _ in range(12)]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     specs = parse_transport("sip:127.0.0.1:0;transport=tcp")
     transports = Transports(specs, TransportOptions(max_opened=5), lambda *_: None, Resolver({}))
@@ -196,5 +201,7 @@ async def test_connections_that_we_open_are_limited() -> None:
         await transports.connect(targets[5])
     finally:
         await transports.close()
+        for writer in accepted:
+            writer.close()
         for server in servers:
             server.close()

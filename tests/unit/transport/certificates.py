@@ -10,6 +10,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(text: str) -> x509.Name:
@@ -17,16 +28,26 @@ def _name(text: str) -> x509.Name:
 
 
 class Authority:
-    """Signs certificates; its own is in `pem`."""
+    """Signs certificates; its own is in `pem`.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: where that is.
+        strict: whether certificates say all that RFC 5280 asks for; those that people make themselves rarely do.
+    """
+
+    def __init__(self, directory: Path, strict: bool = True) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
+        self._strict = strict
         self.pem = directory / "ca.pem"
-        certificate = (
-            self._builder("test authority", self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+        builder = self._builder("test authority", self._key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        if strict:
+            identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+            builder = builder.add_extension(identifier, critical=False).add_extension(
+                _SIGNS_CERTIFICATES, critical=True
+            )
+        certificate = builder.sign(self._key, hashes.SHA256())
         self.pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, path: Path, names: list[str], ips: list[str] | None = None) -> Path:
@@ -40,6 +61,9 @@ class Authority:
             x509.BasicConstraints(ca=False, path_length=None), critical=True
         )
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        if self._strict:
+            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(identifier, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         path.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)

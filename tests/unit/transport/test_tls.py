@@ -154,6 +154,18 @@ async def test_outgoing_connections_verify_the_name(start: StartServer, authorit
     assert by_address is not flow
 
 
+async def test_an_authority_that_does_not_say_what_its_key_is_for_is_trusted(
+    start: StartServer, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, strict=False)
+    pem = authority.issue(tmp_path / "one.pem", ["localhost"])
+    settings = {"tls_certificates_file": str(pem), "tls_certificates_ca_file": str(authority.pem)}
+    one = await start(TLS, **settings)
+    two = await start(TLS, **settings)
+    flow = await two.transports.connect(Target(b"TLS", "127.0.0.1", one.port(), "localhost"))
+    assert "localhost" in flow.peer_names
+
+
 async def test_outgoing_verification_can_be_switched_off(
     start: StartServer, server_pem: Path, authority: Authority
 ) -> None:
