@@ -122,6 +122,7 @@ class Server:
                 "control-socket": "control",
                 "state-directory": "state",
                 "workers": _WORKERS,
+                "max-processing-delay": "0",  # that the machine has other work to do shall refuse no call
                 "tls-certificates-file": self.certificate.name,
                 "tls-certificates-private-key": self.certificate.name,
             },
