@@ -1,7 +1,7 @@
 """What is refused when more comes in than can be dealt with: new work, never what belongs to work begun.
 
-A request that is refused costs a tenth of one that is served. Refusing in time keeps answers quick for the rest, where
-waiting would have all of them sent again, which makes it worse (RFC 6357).
+Refusing in time keeps answers quick for the rest, where waiting would have all of them sent again, which makes it worse
+(RFC 6357). Most of what is refused never gets here: `refusals.py` sees to it before it is read.
 """
 
 from __future__ import annotations
