@@ -57,6 +57,7 @@ HOT = {
         "flexipy/proxy/fork/message.py",
         "flexipy/proxy/module.py",
         "flexipy/proxy/pipeline.py",
+        "flexipy/proxy/refusals.py",
         "flexipy/proxy/routing.py",
         "flexipy/proxy/subject.py",
     ],

@@ -16,6 +16,7 @@ from flexipy.proxy.fork.branch import Branch
 from flexipy.proxy.fork.context import RINGING, TIMER_C, Relay
 from flexipy.proxy.overload import is_refused, refusal
 from flexipy.proxy.pipeline import Pipeline
+from flexipy.proxy.refusals import Refusals
 from flexipy.sip import names as H
 from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
@@ -86,6 +87,7 @@ class Agent:
         self.pipeline = Pipeline(self, ())
         self.load = LoadMeter(options.max_processing_delay)
         self._loop_lag = self.load.queue("loop")
+        self._refusals = Refusals(self.layer, self.counters, options.overload_retry_after, options.server_header)
         self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
         self._own: dict[bytes, tuple[bool, bytes]] = {}
@@ -127,6 +129,9 @@ class Agent:
 
     def take(self, data: bytes, flow: Flow, now: float) -> None:
         """Deal with one message's bytes from a flow that was admitted, perhaps by another worker."""
+        level = self.load.level
+        if level and self._refusals.deals_with(data, flow, level):
+            return
         try:
             message = parse(data)
         except VersionError as other:
@@ -391,7 +396,7 @@ class Agent:
         The Via has no part in it: some clients give the ACK of a refusal a branch of its own, and that ACK must not
         go on to the person called.
         """
-        return b"fx%016x" % (hash(request.call_id) & 0xFFFFFFFFFFFFFFFF)
+        return routing.own_tag(request.call_id)
 
     def stamp_response(self, response: Response) -> None:
         """Put the Server header on a response of our own."""

@@ -91,6 +91,11 @@ def sent_by_of(value: bytes) -> bytes:
     return sent_by
 
 
+def own_tag(call_id: bytes) -> bytes:
+    """The To tag of our own answers to the requests of a call; see `Agent.to_tag`."""
+    return b"fx%016x" % (hash(call_id) & 0xFFFFFFFFFFFFFFFF)
+
+
 def first_route(request: Request) -> bytes | None:
     """The URI bytes of the topmost Route, None where there is none.
 

@@ -15,6 +15,10 @@ NOTHING: Final = 0
 NEWCOMERS: Final = 1  # new requests, but for those with credentials: for them half of the work is done
 ALL_NEW: Final = 2  # new requests, also with credentials
 
+# How long a message must wait for each of the levels to begin, and to go on, in times the limit.
+_BEGIN: Final = (1.0, 3.0)
+_GO_ON: Final = (0.5, 2.0)
+
 
 class LoadMeter:
     """The state of all queues of the server.
@@ -42,7 +46,7 @@ class LoadMeter:
     def judge(self, name: str, waited: float) -> None:
         """Take note of how long a message has waited in a queue.
 
-        What is refused once is refused until the wait is half of what it may be.
+        What is refused is refused until the wait is well below where that began.
 
         Args:
             name: of the queue.
@@ -52,18 +56,20 @@ class LoadMeter:
         if limit <= 0:
             return
         before = self._levels.get(name, NOTHING)
-        if waited > 2 * limit:
-            level = ALL_NEW
-        elif waited > limit:
-            level = max(before, NEWCOMERS)
-        elif waited > limit / 2:
-            level = before
-        else:
-            level = NOTHING
+        level = _steps(_BEGIN, waited / limit)
+        if level < before:
+            level = min(before, _steps(_GO_ON, waited / limit))
         if level != before:
             self._levels[name] = level
             self.level = max(self._levels.values())
             logger.info("%s: messages wait for %.0f ms, level %d of refusal", name, waited * 1000, level)
+
+
+def _steps(steps: tuple[float, ...], height: float) -> int:
+    count = 0
+    for step in steps:
+        count += height > step
+    return count
 
 
 class Queue:

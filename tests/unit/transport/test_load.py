@@ -29,16 +29,17 @@ def _levels(meter: LoadMeter, *waits: float) -> list[int]:
 
 
 def test_the_longer_the_wait_the_more_is_refused() -> None:
-    assert _levels(LoadMeter(0.3), 0.0, 0.2, 0.3, 0.31, 0.6, 0.61) == [
+    assert _levels(LoadMeter(0.3), 0.0, 0.2, 0.3, 0.31, 0.9, 0.91) == [
         *(NOTHING, NOTHING, NOTHING),
         *(NEWCOMERS, NEWCOMERS),
         ALL_NEW,
     ]
 
 
-def test_what_is_refused_is_refused_until_the_wait_is_well_below_the_limit() -> None:
-    assert _levels(LoadMeter(0.3), 0.7, 0.5, 0.2, 0.16, 0.15, 0.2) == [
-        *(ALL_NEW, ALL_NEW, ALL_NEW, ALL_NEW),
+def test_what_is_refused_is_refused_until_the_wait_is_well_below_where_that_began() -> None:
+    assert _levels(LoadMeter(0.3), 1.0, 0.61, 0.6, 0.61, 0.16, 0.15, 0.2) == [
+        *(ALL_NEW, ALL_NEW),
+        *(NEWCOMERS, NEWCOMERS, NEWCOMERS),
         *(NOTHING, NOTHING),
     ]
 
