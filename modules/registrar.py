@@ -299,7 +299,7 @@ class RegistrarModule(Module):
         supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
         base = b"sip:" + aor.encode()
         gruu = supported.find(b"gruu") >= 0
-        values = self.registrar.answer_values(base, call_id, gruu, bindings, now, source)
+        values = self.registrar.answer_values(base, call_id, gruu, bindings, now)
         paths = tuple(request.get_all(H.PATH)) if H.PATH in names and supported.find(b"path") >= 0 else ()
         self._answer(event, values, paths, bindings)
         return True
@@ -381,9 +381,10 @@ _DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.
 def _source_of(request: Request) -> int:
     """A hash of every line that decides about a binding, but for Call-ID, CSeq and flow; never 0.
 
-    Hashes of bytes are keyed for this process, so nobody outside can make two that are equal.
+    Hashes of bytes are keyed for this process, so nobody outside can make two that are equal. One bit less of it fits
+    where compiled code keeps small numbers, and is no object of its own for each binding.
     """
-    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) or 1
+    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) >> 1 or 1
 
 
 def _address_of_record(request: Request) -> SipUri:
