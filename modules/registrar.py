@@ -43,6 +43,7 @@ from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
 from flexipy.workers.replication import ReplicatedStore, Replication
 
+_REWRITE_PAUSE: Final = 0.02  # seconds between two steps of a rewrite: of a second it takes a hundredth
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
 
@@ -134,6 +135,7 @@ class RegistrarModule(Module):
             raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
         self._domains = ManagedDomains(values.strings("reg-domains"))
         self._journal: Journal | None = None
+        self._rewriting = False
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
@@ -205,9 +207,10 @@ class RegistrarModule(Module):
 
     async def stop(self) -> None:
         """Close the journal."""
-        if self._journal is not None:
-            self._journal.sync()
-            self._journal.close()
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.sync()
+            journal.close()
 
     def reload(self) -> list[str]:
         """Read the static records anew."""
@@ -216,9 +219,19 @@ class RegistrarModule(Module):
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
         if self._journal is not None:
-            self._journal.step(self._store.records())
+            if not self._rewriting and self._journal.step(self._store.records()):
+                self._rewriting = True
+                self.context.spawn(self._rewrite())
             if self._journal.needs_sync:
                 self.context.spawn(asyncio.to_thread(self._journal.sync))
+
+    async def _rewrite(self) -> None:
+        """Bring a rewrite of the journal to its end; as long as it lasts every change is written twice."""
+        try:
+            while self._journal is not None and self._journal.step(self._store.records()):
+                await asyncio.sleep(_REWRITE_PAUSE)
+        finally:
+            self._rewriting = False
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None
