@@ -2,10 +2,11 @@
 
     python benchmarks/suite.py [--quick] [--only PART ...] [--operations NAME ...] [--servers NAME ...] [--json FILE]
 
-Needs `kamailio` and `sipp` on the path, and for the compiled forms a compiled copy in build/compiled, which
-`make suite` sees to. All of it takes an hour and more; --quick and the other options choose a part. Load comes from
-four ports at once and is generated on the same machine: the highest rates are those of this machine with the
-generators on it, the costs are the server's alone. docs/performance.md tells how to read the table.
+Needs `kamailio` and `sipp` on the path (Debian: kamailio, kamailio-tls-modules, sip-tester), and for the compiled
+forms a compiled copy in build/compiled, which `make suite` sees to. All of it takes an hour and more; --quick and the
+other options choose a part. Load comes from four ports at once and is generated on the same machine: the highest rates
+are those of this machine with the generators on it, the costs are the server's alone. docs/performance.md tells how to
+read the table.
 """
 
 from __future__ import annotations

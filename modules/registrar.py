@@ -43,6 +43,7 @@ from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
 from flexipy.workers.replication import ReplicatedStore, Replication
 
+_REWRITE_PAUSE: Final = 0.02  # seconds between two steps of a rewrite: of a second it takes a hundredth
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
 
@@ -134,6 +135,7 @@ class RegistrarModule(Module):
             raise ModuleError("[module::Registrar] db-implementation=redis has no effect yet: use 'internal'")
         self._domains = ManagedDomains(values.strings("reg-domains"))
         self._journal: Journal | None = None
+        self._rewriting = False
         self._static_file = self._file("static-records-file")
         self._static_stamp: tuple[int, int, int] | None = None
         self._service_route = tuple(encode(uri) for uri in values.string("service-route").split())
@@ -205,9 +207,10 @@ class RegistrarModule(Module):
 
     async def stop(self) -> None:
         """Close the journal."""
-        if self._journal is not None:
-            self._journal.sync()
-            self._journal.close()
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.sync()
+            journal.close()
 
     def reload(self) -> list[str]:
         """Read the static records anew."""
@@ -216,9 +219,19 @@ class RegistrarModule(Module):
     def _every_second(self) -> None:
         self.registrar.expire(time.time())
         if self._journal is not None:
-            self._journal.step(self._store.records())
+            if not self._rewriting and self._journal.step(self._store.records()):
+                self._rewriting = True
+                self.context.spawn(self._rewrite())
             if self._journal.needs_sync:
                 self.context.spawn(asyncio.to_thread(self._journal.sync))
+
+    async def _rewrite(self) -> None:
+        """Bring a rewrite of the journal to its end; as long as it lasts every change is written twice."""
+        try:
+            while self._journal is not None and self._journal.step(self._store.records()):
+                await asyncio.sleep(_REWRITE_PAUSE)
+        finally:
+            self._rewriting = False
 
     def _look_at_static(self) -> None:
         assert self._static_file is not None
@@ -299,7 +312,7 @@ class RegistrarModule(Module):
         supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
         base = b"sip:" + aor.encode()
         gruu = supported.find(b"gruu") >= 0
-        values = self.registrar.answer_values(base, call_id, gruu, bindings, now, source)
+        values = self.registrar.answer_values(base, call_id, gruu, bindings, now)
         paths = tuple(request.get_all(H.PATH)) if H.PATH in names and supported.find(b"path") >= 0 else ()
         self._answer(event, values, paths, bindings)
         return True
@@ -381,9 +394,10 @@ _DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.
 def _source_of(request: Request) -> int:
     """A hash of every line that decides about a binding, but for Call-ID, CSeq and flow; never 0.
 
-    Hashes of bytes are keyed for this process, so nobody outside can make two that are equal.
+    Hashes of bytes are keyed for this process, so nobody outside can make two that are equal. One bit less of it fits
+    where compiled code keeps small numbers, and is no object of its own for each binding.
     """
-    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) or 1
+    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) >> 1 or 1
 
 
 def _address_of_record(request: Request) -> SipUri:

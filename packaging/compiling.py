@@ -89,6 +89,7 @@ HOT = {
         "flexipy/registrar/journal_lines.py",
         "flexipy/registrar/registrar.py",
         "flexipy/registrar/registration.py",
+        "flexipy/registrar/sharing.py",
         "flexipy/registrar/store.py",
         "flexipy/registrar/stores/memory.py",
         "flexipy/registrar/targets.py",

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from comparison.servers import PASSWORD, Needs, Server, free_ports, user
 from comparison.sipp import LoadError, Outcome, Pace, Sipp, registration
+from comparison.tls import TlsPhones
 
 _HOST = "127.0.0.1"
 _LANES = 4
 _RINGING: tuple[object, ...] = ("-d", 20)  # milliseconds
 _TALKING: tuple[object, ...] = ("-d", 100)
 _IN_FLIGHT = 50
+_SETTLING_S = 5  # for the phones to say that they gave up
 _SIPP_TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 _CALLER = f"[authentication username=caller password={PASSWORD}]"
 
@@ -33,14 +35,18 @@ class Operation:
         extra: arguments of the sender.
         receiver_extra: arguments of the first receiver.
         needs: of the server.
+        phones: what the phones of `tls_phones.py` do, where no sipp does it.
+        share: of the usual rate, at which its cost is measured; less where each takes a server much longer.
     """
 
     title: str
-    sender: str
+    sender: str = ""
     receivers: tuple[str, ...] = ()
     extra: tuple[object, ...] = ()
     receiver_extra: tuple[object, ...] = ()
     needs: Needs = field(default_factory=Needs)
+    phones: str = ""
+    share: float = 1.0
 
     @property
     def transport(self) -> str:
@@ -49,6 +55,7 @@ class Operation:
 
 
 _TCP = Needs(("udp", "tcp"))
+_TLS = Needs(("udp", "tls"))
 OPERATIONS = {
     "registration": Operation("registration", "register"),
     "call": Operation("call", "caller", ("callee",), _TALKING, _RINGING),
@@ -59,6 +66,9 @@ OPERATIONS = {
     "options": Operation("OPTIONS", "asker", ("answerer",)),
     "fork": Operation("call, 3 devices", "caller", ("callee", "ringer", "ringer"), _TALKING, _RINGING),
     "registration-tcp": Operation("registration, TCP", "register", needs=_TCP),
+    "registration-tls": Operation("registration, TLS", needs=_TLS, phones="register"),
+    "registration-tls-new": Operation("registration, new TLS", needs=_TLS, phones="arrive", share=0.1),
+    "message-tls": Operation("MESSAGE, TLS", needs=_TLS, phones="message"),
 }
 
 
@@ -78,6 +88,7 @@ class Lanes:
         self._users = [users[place * part : (place + 1) * part] for place in range(_LANES)]
         devices = max(1, len(operation.receivers))
         self._ports = [free_ports(devices) for _ in range(_LANES)]
+        self._phones: list[TlsPhones] = []
 
     def enrol(self) -> None:
         """Register every device of every user once.
@@ -99,7 +110,9 @@ class Lanes:
             seconds: for how long.
             patience: seconds to wait for the last ones.
         """
-        pace = Pace(max(1, round(rate * seconds / _LANES)), round(rate / _LANES))
+        pace = Pace(max(1, round(rate * seconds / _LANES)), max(1, round(rate / _LANES)))
+        if self._operation.phones:
+            return self._run_phones(pace, seconds, patience)
         receivers = [sipp for lane in range(_LANES) for sipp in self._receivers(lane, pace.count)]
         senders = [self._sender(lane, pace) for lane in range(_LANES)]
         try:
@@ -108,6 +121,20 @@ class Lanes:
             for sipp in (*senders, *receivers):
                 with suppress(ProcessLookupError):
                     sipp.stop()
+
+    def close(self) -> None:
+        """End what lasts from run to run."""
+        for phones in self._phones:
+            phones.stop()
+
+    def _run_phones(self, pace: Pace, seconds: float, patience: float) -> Outcome:
+        if not self._phones:
+            self._phones += [TlsPhones(self._server, self._operation.phones, users) for users in self._users]
+            for phones in self._phones:
+                phones.await_open()
+        for phones in self._phones:
+            phones.begin(pace, patience)
+        return _together([phones.outcome(pace.count, seconds + patience + _SETTLING_S) for phones in self._phones])
 
     def _receivers(self, lane: int, count: int) -> list[Sipp]:
         operation = self._operation

@@ -49,8 +49,9 @@ QUICK = Scale(rate=500, warm_s=3, counted_s=4, step_s=3, bindings=(1_000, 10_000
 def cost(name: str, operation: Operation, scale: Scale, report: Report) -> None:
     """Processor time of one operation, in microseconds, and memory with that load."""
     with _Started(name, operation, _CALLED) as (server, lanes):
-        lanes.run(scale.rate, scale.warm_s)
-        report("cost", _cost(server, lanes, scale))
+        rate = scale.rate * operation.share
+        lanes.run(rate, scale.warm_s)
+        report("cost", _cost(server, lanes, rate, scale))
         report("load-pss", server.usage().pss_kib / 1024)
 
 
@@ -78,7 +79,7 @@ def growth(name: str, operation: Operation, scale: Scale, report: Report) -> Non
             report(f"rss-{count}", usage.rss_kib / 1024)
             report(f"pss-{count}", usage.pss_kib / 1024)
             lanes.run(scale.rate, 2)
-            report(f"cost-{count}", _cost(server, lanes, scale))
+            report(f"cost-{count}", _cost(server, lanes, scale.rate, scale))
 
 
 PARTS: dict[str, Callable[[str, Operation, Scale, Report], None]] = {"cost": cost, "rates": rates, "growth": growth}
@@ -108,12 +109,13 @@ class _Started:
         return self._server, self._lanes
 
     def __exit__(self, *_: object) -> None:
+        self._lanes.close()
         self._server.stop()
 
 
-def _cost(server: Server, lanes: Lanes, scale: Scale) -> float:
+def _cost(server: Server, lanes: Lanes, rate: float, scale: Scale) -> float:
     before = server.usage()
-    outcome = lanes.run(scale.rate, scale.counted_s)
+    outcome = lanes.run(rate, scale.counted_s)
     after = server.usage()
     if outcome.failed or not outcome.done or after.processes != before.processes:
         raise LoadError(f"{outcome.failed} of {outcome.done + outcome.failed} failed")

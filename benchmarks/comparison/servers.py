@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,11 @@ log-level=error
 log-directory={directory}
 state-directory={directory}/state
 control-socket={directory}/control
-[module::DoSProtection]
+tls-certificates-file={directory}/tls/cert.pem
+tls-certificates-private-key={directory}/tls/key.pem
 # all the traffic comes from one address
+max-connections-per-ip=100000
+[module::DoSProtection]
 enabled=false
 [module::MediaRelay]
 # Kamailio relays no media here
@@ -42,6 +46,11 @@ filter={filter}
 [module::Registrar]
 reg-domains=bench.test
 """
+_URIS = {
+    "udp": "sip:127.0.0.1:{port};transport=udp",
+    "tcp": "sip:127.0.0.1:{port};transport=tcp",
+    "tls": "sips:127.0.0.1:{port}",
+}
 _OPTIONS = """\
 OPTIONS sip:bench.test SIP/2.0
 Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK-{number};rport
@@ -75,6 +84,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def free_port() -> int:
+    """A port on loopback that is free for UDP and TCP; a connection that ended lately may occupy it, too."""
+    while True:
+        port = free_ports(1)[0]
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+
+
 class Server:
     """A running server.
 
@@ -86,12 +104,15 @@ class Server:
 
     def __init__(self, name: str, needs: Needs | None = None) -> None:
         self.name = name
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self._directory = tempfile.TemporaryDirectory(prefix=f"bench-{name}-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self._log = (self.directory / "output").open("wb")
         variant = VARIANTS[name]
-        command = variant.command(self.directory, self.port, needs or Needs(), variant.processes)
+        needs = needs or Needs()
+        if "tls" in needs.transports:
+            make_certificate(self.directory / "tls")
+        command = variant.command(self.directory, self.port, needs, variant.processes)
         began = time.monotonic()
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=variant.environment()
@@ -153,6 +174,15 @@ class Server:
         raise ServerError(f"{self.name} answers nothing: {self.output()}")
 
 
+def make_certificate(folder: Path) -> None:
+    """One that both servers show, RSA with 2048 bits; whose it is nobody asks."""
+    subprocess.run(
+        [*_FLEXIPY, "certificate", "--self-signed", DOMAIN, "--output", str(folder)],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def time_of_help() -> float:
     """Seconds that `flexipy --help` takes."""
     began = time.monotonic()
@@ -166,7 +196,7 @@ def _flexipy(directory: Path, port: int, needs: Needs, processes: int) -> list[s
         ha1 = hashlib.md5(f"{name}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
         lines.append(f"{name}@{DOMAIN} md5:{ha1} ;")
     (directory / "passwd").write_text("\n".join(lines) + "\n")
-    transports = [f"sip:127.0.0.1:{port};transport={transport}" for transport in needs.transports]
+    transports = [_URIS[transport].format(port=port) for transport in needs.transports]
     methods = " || ".join(f"request.method-name == '{method}'" for method in needs.challenged)
     configuration = directory / "flexisip.conf"
     configuration.write_text(
@@ -188,6 +218,9 @@ def _kamailio(directory: Path, port: int, needs: Needs, processes: int) -> list[
     command += [part for transport in needs.transports for part in ("-l", f"{transport}:127.0.0.1:{port}")]
     if needs.transports == ("udp",):
         command += ["-A", "WITHOUT_TCP"]
+    if "tls" in needs.transports:
+        command += ["-A", "WITH_TLS", "-A", f'CERTIFICATE="{directory}/tls/cert.pem"']
+        command += ["-A", f'PRIVATE_KEY="{directory}/tls/key.pem"']
     if "INVITE" in needs.challenged:
         command += ["-A", "WITH_CALL_AUTH"]
     return [*command, "-Y", str(directory), "-P", str(directory / "pid")]

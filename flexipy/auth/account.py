@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -21,8 +21,9 @@ class Account:
         user: unescaped user part of the address.
         domain: lower case.
         password: in clear text, None where only hashes are known.
-        hashes: HA1 by algorithm (`MD5`, `SHA-256`), lower-case hexadecimal; made with the domain for realm
-            or, where the server has a realm of its own, with that.
+        md5: HA1 by MD5, lower-case hexadecimal; made with the domain for realm or, where the server has a realm of
+            its own, with that. Empty where it isn't known.
+        sha256: HA1 by SHA-256.
         auth_id: the user name in digest credentials where it isn't `user`; empty otherwise.
         phone: another number of that user; may be empty.
     """
@@ -30,9 +31,16 @@ class Account:
     user: str
     domain: str
     password: str | None = None
-    hashes: dict[str, str] = field(default_factory=dict)
+    md5: str = ""
+    sha256: str = ""
     auth_id: str = ""
     phone: str = ""
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The HA1 that are known, by algorithm as `flexipy.sip.digest.ALGORITHMS` names it."""
+        known = {"MD5": self.md5, "SHA-256": self.sha256}
+        return {algorithm: ha1 for algorithm, ha1 in known.items() if ha1}
 
     @property
     def auth_name(self) -> str:
@@ -47,7 +55,8 @@ class Account:
             realm: of the challenge; a clear-text password gives a hash for any.
         """
         if self.password is None:
-            return self.hashes.get(algorithm)
+            ha1 = self.md5 if algorithm == "MD5" else self.sha256 if algorithm == "SHA-256" else ""
+            return ha1 or None
         if algorithm not in ALGORITHMS:
             return None
         return _cached_ha1(algorithm, self.auth_id or self.user, realm, self.password)

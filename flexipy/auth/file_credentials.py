@@ -29,7 +29,7 @@ class FileCredentials:
         self.problems: list[Problem] = []
         self._domains = tuple(domains)
         self._interval = check_interval
-        self._accounts: dict[tuple[str, str], Account] = {}
+        self._accounts: dict[str, dict[str, Account]] = {}  # by domain, then by user or auth-id
         self._phones: dict[tuple[str, str], Account] = {}
         self._next_check = float("-inf")
         self._state: tuple[int, int, int] | None = None
@@ -46,7 +46,8 @@ class FileCredentials:
             user: unescaped.
             domain: in lower case.
         """
-        return self._accounts.get((user, domain))
+        users = self._accounts.get(domain)
+        return None if users is None else users.get(user)
 
     def lookup_phone(self, phone: str, domain: str) -> Account | None:
         """The account that has this phone number."""
@@ -96,19 +97,22 @@ class FileCredentials:
             kept = Problem(str(self.path), 0, "has errors and is not taken over; the former accounts stay")
             self.problems.append(kept)
             return self.problems
-        accounts: dict[tuple[str, str], Account] = {}
+        accounts: dict[str, dict[str, Account]] = {}
+        count = 0
         phones: dict[tuple[str, str], Account] = {}
         for found in of_domains(file, str(self.path), self._domains):
             if isinstance(found, Problem):
                 self.problems.append(found)
                 continue
-            accounts[found.user, found.domain] = found
+            accounts.setdefault(found.domain, {})[found.user] = found
+            count += 1
             if found.phone:
                 phones.setdefault((found.phone, found.domain), found)
-        self._count = len(accounts)
-        for account in list(accounts.values()):
-            if account.auth_id:  # a user's own name goes before another's auth-id
-                accounts.setdefault((account.auth_id, account.domain), account)
+        self._count = count
+        for users in accounts.values():
+            for account in list(users.values()):
+                if account.auth_id:  # a user's own name goes before another's auth-id
+                    users.setdefault(account.auth_id, account)
         self._accounts, self._phones = accounts, phones
         self._loaded = True
         return self.problems

@@ -9,6 +9,7 @@ A `%20` stands for a space. Comments, blank lines and lines with mistakes are ke
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -145,7 +146,7 @@ def parse_account(line: str) -> Account:
     account = Account(user, domain)
     for word in words[1:]:
         _add_password(account, word)
-    if account.password is None and not account.hashes:
+    if account.password is None and not account.md5 and not account.sha256:
         raise LineError(f"{words[0]} has no password: clrtxt:, md5: or sha256: is missing")
     more = tail.partition("#")[0].split()
     if len(more) > 2:
@@ -169,7 +170,7 @@ def parse_identity(text: str) -> tuple[str, str]:
     user, at, domain = text.rpartition("@")
     if (at and not user) or not domain or text.partition(":")[0] in _KINDS:
         raise LineError(f"{text!r} is not user@domain")
-    return unescape(user), domain.lower()
+    return unescape(user), sys.intern(domain.lower())  # one string for all accounts of a domain
 
 
 def _add_password(account: Account, word: str) -> None:
@@ -188,7 +189,10 @@ def _add_password(account: Account, word: str) -> None:
     value = value.lower()
     if len(value) != length or not _HEXADECIMAL.issuperset(value):
         raise LineError(f"{kind}: must be {length} hexadecimal digits")
-    account.hashes[algorithm] = value
+    if algorithm == "MD5":
+        account.md5 = value
+    else:
+        account.sha256 = value
 
 
 def format_account(account: Account) -> str:
@@ -197,7 +201,8 @@ def format_account(account: Account) -> str:
     words = [f"{name}@{account.domain}" if name else account.domain]
     if account.password is not None:
         words.append(f"clrtxt:{account.password}")
-    words += [f"{kind}:{account.hashes[name]}" for kind, (name, _) in _HASHES.items() if name in account.hashes]
+    hashes = account.hashes
+    words += [f"{kind}:{hashes[name]}" for kind, (name, _) in _HASHES.items() if name in hashes]
     words.append(";")
     if account.auth_id or account.phone:
         words.append(percent_encode(account.auth_id or account.user, safe=_KEPT, errors="surrogateescape"))

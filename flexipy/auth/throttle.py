@@ -7,6 +7,7 @@ count for that pair, and an address or a user as a whole is judged by how many d
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
@@ -65,7 +66,8 @@ class FailureWindow:
         self.kind = kind
         self.limit = limit
         self.capacity = capacity
-        self._entries: dict[str, _Entry] = {}
+        # A plain dict finds its first entry only by passing all that were deleted before it.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -82,7 +84,7 @@ class FailureWindow:
         entry = self._entries.pop(key, None) or _Entry()
         self._entries[key] = entry  # last in line to be forgotten
         if len(self._entries) > self.capacity:
-            del self._entries[next(iter(self._entries))]
+            self._entries.popitem(last=False)
         start = now - self.limit.window
         entry.times = [time for time in entry.times if time > start]
         entry.times.append(now)
@@ -123,7 +125,7 @@ class GuessThrottle:
         pair: limit for one user from one address.
         address: limit for one address, counted in different users that failed from it.
         user: limit for one user, counted in different addresses it failed from.
-        capacity: keys remembered of each kind.
+        capacity: keys remembered of each kind; of places where somebody got in, at least half as many.
 
     Attributes:
         quiet: no failure is remembered, so that `check` would let everybody pass.
@@ -139,8 +141,11 @@ class GuessThrottle:
         self._pairs = FailureWindow("user at address", pair, capacity)
         self._addresses = FailureWindow("address", address, capacity)
         self._users = FailureWindow("user", user, capacity)
-        self._trusted: dict[tuple[str, str], None] = {}
-        self._capacity = capacity
+        # Who has got in from where, in two generations: to leave the older one behind costs nothing, while to forget
+        # the oldest of a dictionary costs more the more it holds.
+        self._trusted: set[tuple[str, str]] = set()
+        self._trusted_before: set[tuple[str, str]] = set()
+        self._generation = max(1, capacity // 2)
         self.quiet = True
 
     def check(self, address: str, user: str, now: float) -> float:
@@ -157,7 +162,7 @@ class GuessThrottle:
         user = _short(user)
         pair = _pair(user, network)
         wait = max(self._pairs.check(pair, now), self._addresses.check(network, now))
-        if (network, user) not in self._trusted:
+        if not self._has_been_in(network, user):
             wait = max(wait, self._users.check(user, now))
         return wait
 
@@ -174,16 +179,16 @@ class GuessThrottle:
         """Note a right password: the user's own failures are forgotten, the address's are not."""
         network = network_of(address)
         user = _short(user)
-        known = (network, user) in self._trusted
-        if known and self.quiet:
+        place = (network, user)
+        if place not in self._trusted:
+            if len(self._trusted) >= self._generation:
+                self._trusted_before, self._trusted = self._trusted, set()
+            self._trusted.add(place)
+        if self.quiet:
             return  # nothing to forget: nearly always
         self._pairs.forget(_pair(user, network))
         self._users.forget(user)
         self.quiet = not (self._pairs or self._addresses or self._users)
-        if not known:
-            if len(self._trusted) >= self._capacity:
-                del self._trusted[next(iter(self._trusted))]
-            self._trusted[network, user] = None
 
     def why(self, address: str, user: str, now: float) -> list[Ban]:
         """The bans that keep this user out at this address."""
@@ -191,9 +196,13 @@ class GuessThrottle:
         user = _short(user)
         pair = _pair(user, network)
         found = [self._pairs.why(pair, now), self._addresses.why(network, now)]
-        if (network, user) not in self._trusted:
+        if not self._has_been_in(network, user):
             found.append(self._users.why(user, now))
         return [ban for ban in found if ban is not None]
+
+    def _has_been_in(self, network: str, user: str) -> bool:
+        place = (network, user)
+        return place in self._trusted or place in self._trusted_before
 
     def bans(self, now: float) -> list[Ban]:
         """Everybody who has to wait, the longest first."""

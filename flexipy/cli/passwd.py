@@ -182,11 +182,13 @@ def _set_password(account: Account, options: argparse.Namespace) -> None:
     if options.clear_text:
         if not _UNWRITABLE.isdisjoint(password):
             raise PasswdError("a clear-text password can't hold spaces or ;, leave --clear-text away")
-        account.password, account.hashes = password, {}
+        account.password = password
+        account.md5 = account.sha256 = ""
     else:
         realm = options.realm or account.domain
         account.password = None
-        account.hashes = {name: compute_ha1(name, account.auth_name, realm, password) for name in algorithms}
+        hashes = {name: compute_ha1(name, account.auth_name, realm, password) for name in algorithms}
+        account.md5, account.sha256 = hashes.get("MD5", ""), hashes.get("SHA-256", "")
     if options.generate:
         print(f"password: {password}")
 

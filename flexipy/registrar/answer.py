@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterable
 
 from flexipy.registrar.binding import Binding
-from flexipy.registrar.gruu import TemporaryGruus, has_gruu, public_gruu
+from flexipy.registrar.gruu import TemporaryGruus
 from flexipy.registrar.registration import RegistrarOptions
+from flexipy.sip.params import encode
 
 
 def contact_values(
@@ -17,7 +18,6 @@ def contact_values(
     options: RegistrarOptions,
     gruus: TemporaryGruus | None,
     now: float,
-    source: int = 0,
 ) -> list[bytes]:
     """One value for each binding, with its remaining time and GRUUs.
 
@@ -28,7 +28,6 @@ def contact_values(
         options: limits.
         gruus: makes the temporary ones; None for an answer without GRUUs.
         now: wall clock seconds.
-        source: of the REGISTER, if it only renewed its binding (`Registration.source`).
     """
     shorten = options.expire_randomizer_max
     values: list[bytes] = []
@@ -39,26 +38,23 @@ def contact_values(
             left = round(binding.expires_at - now) or 1
             if shorten and binding.call_id == call_id:
                 left -= left * random.randint(0, shorten) // 100
+        contact = binding.uri_raw
         instance_id = binding.instance_id
-        if gruus is None or instance_id is None or not (binding.shown or has_gruu(instance_id)):
-            values.append(b"<%b>%b;expires=%d" % (binding.uri.raw, binding.contact_params, left))
+        if gruus is None or instance_id is None or not binding.has_gruu:
+            values.append(b"<%b>%b;expires=%d" % (contact, binding.contact_params, left))
             continue
-        if source and binding.source == source:  # it was answered from the same lines, so with the same address
-            lasting = binding.shown = binding.shown or _lasting(binding, base)
-        else:
-            lasting = _lasting(binding, base)
+        instance = encode(instance_id)
+        params = binding.params_with(instance)
+        # the public one is made in place (RFC 5627 section 3.1.1)
         if options.enable_temporary_gruu:
-            values.append(b'%b;expires=%d;temp-gruu="%b"' % (lasting, left, gruus.make(binding, base)))
+            temporary = gruus.make(binding.key, instance, binding.call_id, base)
+            values.append(
+                b'<%b>%b;pub-gruu="%b;gr=%b";expires=%d;temp-gruu="%b"'
+                % (contact, params, base, instance, left, temporary)
+            )
         else:
-            values.append(b"%b;expires=%d" % (lasting, left))
+            values.append(b'<%b>%b;pub-gruu="%b;gr=%b";expires=%d' % (contact, params, base, instance, left))
     return values
-
-
-def _lasting(binding: Binding, base: bytes) -> bytes:
-    """What stays the same from answer to answer."""
-    assert binding.instance_id is not None
-    gruu = public_gruu(base, binding.instance_id)
-    return b'<%b>%b;pub-gruu="%b"' % (binding.uri.raw, binding.contact_params, gruu)
 
 
 def own_first(bindings: list[Binding], call_id: bytes, now: float) -> list[Binding]:

@@ -1,7 +1,7 @@
 """What the registrar keeps: bindings of contacts, gathered in one record per address-of-record.
 
-Both are mutable and slotted: ten thousands of them are held, and a refresh touches one in place. Nothing here
-decides; see `update.py` for the rules of RFC 3261 section 10.3.
+Both are mutable and slotted: a hundred thousand of them may be held, and a refresh touches one in place. What can be
+told from something else is not kept. Nothing here decides; see `update.py` for the rules of RFC 3261 section 10.3.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from flexipy.sip.params import Params, parse_params
+from flexipy.registrar.gruu import has_gruu
+from flexipy.registrar.sharing import shared
+from flexipy.sip.params import Params, decode, encode, parse_params
 from flexipy.sip.uri import SipUri
 
 # A binding whose contact names no device gets an id of our own; Flexisip knows such ids by this prefix, which
@@ -17,17 +19,22 @@ from flexipy.sip.uri import SipUri
 PLACEHOLDER: Final = "fs-gen-"
 NEVER: Final = float("inf")
 
+# Stands for the instance id in the parameters of a binding whose unique id begins with it.
+_INSTANCE: Final = b"\x00"
+
 
 class Binding:
     """One contact of one address-of-record.
 
+    Args:
+        uri: the contact URI.
+        contact_params: see the attribute.
+        instance_id: see the attribute.
+
     Attributes:
         key: the record's key, `user@host`.
         unique_id: what tells this binding from others of the record; survives refreshes.
-        uri: the contact URI.
-        contact_params: the Contact header parameters as they are shown again, `;name=value...`, without
-            `expires` and GRUUs.
-        instance_id: `urn:uuid:...` of `+sip.instance`, without quotes and brackets; None where absent.
+        uri_raw: the contact URI as it was written.
         reg_id: RFC 5626 flow number; None without outbound.
         q: priority, 0 to 1.
         path: Path values in order, each a name-addr.
@@ -41,31 +48,32 @@ class Binding:
         flow_token: opaque, names the connection it registered over; empty if none.
         is_static: comes from the static records file.
         used_as_route: registered for a whole domain: the contact is a next hop, not a target.
+        has_gruu: its instance id can stand in a GRUU.
         due: the second in which the expiry queue looks at it; the queue's own.
-        shown: what every answer to its renewal shows of it; empty until there was one. `contact_values` keeps it.
         source: what it was made from, as `Registrar.refresh` knows it; 0 where it cannot be renewed that way.
     """
 
     __slots__ = (
+        "_form",
+        "_instance",
+        "_is_told",
         "accept",
         "call_id",
-        "contact_params",
         "cseq",
         "due",
         "expires_at",
         "flow_token",
-        "instance_id",
+        "has_gruu",
         "is_static",
         "key",
         "message_expires_at",
         "path",
         "q",
         "reg_id",
-        "shown",
         "source",
         "unique_id",
         "updated_at",
-        "uri",
+        "uri_raw",
         "used_as_route",
         "user_agent",
     )
@@ -93,9 +101,10 @@ class Binding:
     ) -> None:
         self.key = key
         self.unique_id = unique_id
-        self.uri = uri
-        self.contact_params = contact_params
-        self.instance_id = instance_id
+        # Not as a SipUri, which is four times as large and which its cache has while there is talk of it.
+        self.uri_raw = uri.raw
+        self._instance = instance_id
+        self._form = contact_params
         self.reg_id = reg_id
         self.q = q
         self.path = path
@@ -109,9 +118,36 @@ class Binding:
         self.flow_token = flow_token
         self.is_static = is_static
         self.used_as_route = used_as_route
+        self.has_gruu = instance_id is not None and has_gruu(instance_id)
+        self._is_told = instance_id is not None and _tells(unique_id, instance_id) and _INSTANCE not in contact_params
         self.due = 0
-        self.shown = b""
         self.source = 0
+        if instance_id is not None and self._is_told:
+            self._instance = None
+            self._form = shared(contact_params.replace(encode(instance_id), _INSTANCE))
+
+    @property
+    def uri(self) -> SipUri:
+        """The contact URI."""
+        return SipUri.parse(self.uri_raw)
+
+    @property
+    def instance_id(self) -> str | None:
+        """`urn:uuid:...` of `+sip.instance`, without quotes and brackets; None where absent."""
+        if not self._is_told:
+            return self._instance
+        unique_id = self.unique_id
+        return unique_id[1:-1] if unique_id[-1] == ">" else unique_id[1:].partition(">")[0]
+
+    @property
+    def contact_params(self) -> bytes:
+        """The Contact header parameters as they are shown again, `;name=value...`, without `expires` and GRUUs."""
+        instance = self.instance_id
+        return self._form if instance is None else self.params_with(encode(instance))
+
+    def params_with(self, instance: bytes) -> bytes:
+        """`contact_params`, told the instance id, which whoever asks has at hand."""
+        return self._form.replace(_INSTANCE, instance) if self._is_told else self._form
 
     @property
     def is_placeholder(self) -> bool:
@@ -135,7 +171,12 @@ class Binding:
         return self.expires_at > now
 
     def __repr__(self) -> str:
-        return f"<Binding {self.key} {self.unique_id} {self.uri} until {self.expires_at:.0f}>"
+        return f"<Binding {self.key} {self.unique_id} {decode(self.uri_raw)} until {self.expires_at:.0f}>"
+
+
+def _tells(unique_id: str, instance_id: str) -> bool:
+    """Whether a unique id begins with this instance id in angle brackets; behind them there may be a reg-id."""
+    return bool(instance_id) and unique_id.startswith(f"<{instance_id}>") and ">" not in instance_id
 
 
 class Record:

@@ -9,6 +9,7 @@ from typing import Final
 
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.registrar.sharing import shared, shared_path
 from flexipy.sip.errors import SipError
 from flexipy.sip.headers import NameAddr, is_token
 from flexipy.sip.params import Params, encode, quote
@@ -39,23 +40,7 @@ _FEATURE_TAGS: Final = frozenset(
         "video",
     )
 )
-_SHARED_LIMIT: Final = 4096
-_SHARED_SIZE: Final = 512
 _REG_ID_LIMIT: Final = 2**31  # RFC 5626 section 4.2: reg-id is 1 to 2**31 - 1
-
-_shared: dict[bytes, bytes] = {}
-
-
-def shared(value: bytes) -> bytes:
-    """One object for equal values: thousands of devices send the same User-Agent."""
-    found = _shared.get(value)
-    if found is None:
-        if len(value) > _SHARED_SIZE:
-            return value
-        if len(_shared) >= _SHARED_LIMIT:
-            _shared.clear()
-        _shared[value] = found = value
-    return found
 
 
 def requested_binding(contact: NameAddr, registration: Registration, options: RegistrarOptions, now: float) -> Binding:
@@ -104,7 +89,7 @@ def requested_binding(contact: NameAddr, registration: Registration, options: Re
         instance,
         reg_id,
         1.0 if value is None else _priority(value),
-        registration.path,
+        shared_path(registration.path),
         registration.call_id,
         registration.cseq,
         now + granted,

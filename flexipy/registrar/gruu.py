@@ -14,11 +14,13 @@ import os
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
 from hashlib import blake2b
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flexipy.registrar.binding import Binding
 from flexipy.sip.params import decode, encode
 from flexipy.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from flexipy.registrar.binding import Binding
 
 TEMPORARY_PREFIX: Final = "tgruu."
 _PREFIX: Final = TEMPORARY_PREFIX.encode()
@@ -43,11 +45,6 @@ def base_of(aor: SipUri) -> bytes:
     return encode(f"{aor.scheme}:{user}{host}")
 
 
-def public_gruu(base: bytes, instance_id: str) -> bytes:
-    """The public GRUU of a device (RFC 5627 section 3.1.1); `base` as `base_of` makes it."""
-    return base + b";gr=" + encode(instance_id)
-
-
 class TemporaryGruus:
     """Makes and reads temporary GRUUs under one secret.
 
@@ -66,10 +63,18 @@ class TemporaryGruus:
         self._start = int.from_bytes(os.urandom(_NONCE), "big")
         self._count = itertools.count()
 
-    def make(self, binding: Binding, base: bytes) -> bytes:
-        """A new temporary GRUU for a binding; each call makes another one. `base` as `base_of` makes it."""
+    def make(self, key: str, instance: bytes, call_id: bytes, base: bytes) -> bytes:
+        """A new temporary GRUU for a binding; each call makes another one.
+
+        Args:
+            key: of its record.
+            instance: its instance id.
+            call_id: of its REGISTER.
+            base: as `base_of` makes it.
+        """
         nonce = ((self._start + next(self._count)) & _NONCE_MASK).to_bytes(_NONCE, "big")
-        sealed = nonce + self._crypt(nonce, self._tag_of(binding) + encode(binding.key))
+        name = encode(key)
+        sealed = nonce + self._crypt(nonce, self._tag_of(name, instance, call_id) + name)
         user = b2a_base64(sealed, newline=False).translate(_TO_URLSAFE, b"=")
         scheme, _, rest = base.partition(b":")
         return b"%b:%b%b@%b;gr" % (scheme, _PREFIX, user, rest.rpartition(b"@")[2])
@@ -93,11 +98,14 @@ class TemporaryGruus:
 
     def belongs_to(self, binding: Binding, tag: bytes) -> bool:
         """Whether a tag that was read names this binding's device and its present Call-ID."""
-        return binding.instance_id is not None and hmac.compare_digest(tag, self._tag_of(binding))
+        instance = binding.instance_id
+        if instance is None:
+            return False
+        return hmac.compare_digest(tag, self._tag_of(encode(binding.key), encode(instance), binding.call_id))
 
-    def _tag_of(self, binding: Binding) -> bytes:
+    def _tag_of(self, key: bytes, instance: bytes, call_id: bytes) -> bytes:
         hashed = self._tag.copy()
-        hashed.update(encode(f"{binding.key}\n{binding.instance_id}\n") + binding.call_id)
+        hashed.update(b"%b\n%b\n%b" % (key, instance, call_id))
         return hashed.digest()
 
     def _crypt(self, nonce: bytes, text: bytes) -> bytes:

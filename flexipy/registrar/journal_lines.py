@@ -12,7 +12,7 @@ from binascii import crc32
 from collections.abc import Iterable
 
 from flexipy.registrar.binding import Binding, Change, ChangeKind
-from flexipy.registrar.contact import shared
+from flexipy.registrar.sharing import shared, shared_path
 from flexipy.sip.errors import SipError
 from flexipy.sip.octets import BACKSLASH, LF, TAB
 from flexipy.sip.params import decode, encode
@@ -33,7 +33,7 @@ def binding_line(binding: Binding) -> bytes:
     fields = (
         encode(binding.key),
         encode(binding.unique_id),
-        binding.uri.raw,
+        binding.uri_raw,
         binding.contact_params,
         b"" if binding.instance_id is None else encode(binding.instance_id),
         b"" if binding.reg_id is None else b"%d" % binding.reg_id,
@@ -148,7 +148,7 @@ def read_binding(fields: list[bytes]) -> Binding:
             decode(fields[5]) if fields[5] else None,
             int(fields[6]) if fields[6] else None,
             float(fields[7]),
-            tuple(fields[8].split(_PATH_END)) if fields[8] else (),
+            shared_path(tuple(fields[8].split(_PATH_END))) if fields[8] else (),
             fields[9],
             int(fields[10]),
             float(fields[11]),

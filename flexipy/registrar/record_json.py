@@ -13,7 +13,7 @@ def record_to_json(record: Record) -> str:
     """One record with its bindings; `expires-at` is -1 for one that never lapses."""
     contacts = [
         {
-            "contact": str(binding.uri),
+            "contact": decode(binding.uri_raw),
             "expires-at": -1 if binding.expires_at == NEVER else int(binding.expires_at),
             "q": binding.q,
             "unique-id": binding.unique_id,

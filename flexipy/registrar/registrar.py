@@ -171,7 +171,7 @@ class Registrar(BindingFinder):
         return self.answer_values(base_of(registration.aor), registration.call_id, gruus, bindings, now)
 
     def answer_values(
-        self, base: bytes, call_id: bytes, supports_gruu: bool, bindings: Iterable[Binding], now: float, source: int = 0
+        self, base: bytes, call_id: bytes, supports_gruu: bool, bindings: Iterable[Binding], now: float
     ) -> list[bytes]:
         """`contact_values`, told what it needs of the request.
 
@@ -181,11 +181,10 @@ class Registrar(BindingFinder):
             supports_gruu: whether it wants GRUUs.
             bindings: to be listed.
             now: wall clock seconds.
-            source: what `refresh` was called with, 0 after `register`.
         """
         options = self.options
         gruus = self._gruus if supports_gruu and options.enable_gruu else None
-        return contact_values(base, call_id, bindings, options, gruus, now, source)
+        return contact_values(base, call_id, bindings, options, gruus, now)
 
     # --- changing from inside ----------------------------------------------------------------------------
 

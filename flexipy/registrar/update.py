@@ -10,6 +10,7 @@ import random
 from flexipy.registrar.binding import PLACEHOLDER, Binding, Change, ChangeKind, Record
 from flexipy.registrar.contact import parameter_bytes, requested_binding
 from flexipy.registrar.registration import RegistrarOptions, Registration, RegistrationError
+from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri
 
 _ADDED = ChangeKind.ADDED
@@ -61,11 +62,12 @@ def binding_by_hand(key: str, uri: SipUri, expires_at: float, now: float, unique
     """A binding that an operator made; `unique_id` is an instance id in angle brackets, or any other name."""
     if unique_id is None:
         unique_id = f"fs-cli-gen-{random.getrandbits(64):016x}"
-    binding = Binding(key, unique_id, uri, call_id=b"fs-cli-upsert", expires_at=expires_at, updated_at=now)
+    params, instance_id = b"", None
     if unique_id.startswith("<"):
-        binding.instance_id = unique_id.strip("<>")
-        binding.contact_params = parameter_bytes({"+sip.instance": unique_id})
-    return binding
+        params, instance_id = parameter_bytes({"+sip.instance": unique_id}), unique_id.strip("<>")
+    return Binding(
+        key, unique_id, uri, params, instance_id, call_id=b"fs-cli-upsert", expires_at=expires_at, updated_at=now
+    )
 
 
 def _apply_several(record: Record, registration: Registration, options: RegistrarOptions, now: float) -> list[Change]:
@@ -112,14 +114,14 @@ def _compare(record: Record, wanted: Binding) -> tuple[Binding | None, list[Bind
     match: Binding | None = None
     stale: list[Binding] | None = None
     unique_id = wanted.unique_id
-    uri = wanted.uri
+    host = b""
     for other in record.bindings:
         if other.unique_id == unique_id:
             match = other
             continue
-        same_uri = other.uri.raw == uri.raw or (
-            other.uri.host == uri.host and other.uri.port == uri.port and other.uri.matches(uri)
-        )
+        host = host or encode(wanted.uri.host)
+        # a look at the bytes first: nearly always this spares the parsing
+        same_uri = other.uri_raw == wanted.uri_raw or (host in other.uri_raw.lower() and other.uri.matches(wanted.uri))
         if same_uri and not unique_id and other.is_placeholder and match is None:
             match = other
         elif _is_stale(other, wanted, same_uri):
@@ -162,9 +164,8 @@ def _put(
     changes: list[Change],
 ) -> None:
     bindings = record.bindings
-    if match is not None and match.source != wanted.source:
+    if match is not None:
         match.source = wanted.source
-        match.shown = b""
     if stale is not None:
         for other in stale:
             bindings.remove(other)
@@ -180,7 +181,11 @@ def _put(
     if match is None:
         if not wanted.unique_id:
             wanted.unique_id = f"{PLACEHOLDER}{random.getrandbits(64):016x}"
-        bindings.append(wanted)
+        wanted.key = record.key  # one string for all
+        if bindings:
+            bindings.append(wanted)
+        else:
+            record.bindings = [wanted]  # appending would make room for four
         changes.append((_ADDED, wanted))
     elif _is_same_content(match, wanted):
         match.cseq = wanted.cseq
@@ -190,14 +195,14 @@ def _put(
         match.flow_token = wanted.flow_token
         changes.append((_EXTENDED, match))
     else:
-        wanted.unique_id = match.unique_id
+        wanted.key, wanted.unique_id = record.key, match.unique_id
         bindings[bindings.index(match)] = wanted
         changes.append((_REPLACED, wanted))
 
 
 def _is_same_content(old: Binding, new: Binding) -> bool:
     return (
-        old.uri.raw == new.uri.raw
+        old.uri_raw == new.uri_raw
         and old.contact_params == new.contact_params
         and old.call_id == new.call_id
         and old.path == new.path

@@ -330,7 +330,7 @@ def _binding_facts(binding: Binding, now: float) -> dict[str, object]:
     expires = None if binding.is_static else max(0, int(binding.expires_at - now))
     return {
         "unique-id": binding.unique_id,
-        "contact": decode(binding.uri.raw),
+        "contact": decode(binding.uri_raw),
         "params": decode(binding.contact_params),
         "expires-in": expires,
         "q": binding.q,

@@ -66,7 +66,7 @@ class Refreshing:
 
     async def _wake(self, record: Record | None, now: float) -> None:
         for binding in [] if record is None else record.bindings:
-            if b"pn-" in binding.uri.raw and self._is_due(binding, now):
+            if b"pn-" in binding.uri_raw and self._is_due(binding, now):
                 push = refresh_push(binding)
                 if push is not None:
                     await self._room.acquire()

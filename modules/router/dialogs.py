@@ -87,7 +87,7 @@ class DialogDevices:
             return None
         record = self._registrar.fetch(self._domains.key(peer.user, peer.host, peer.aor), time.time())
         for binding in record.bindings if isinstance(record, Record) else ():
-            if _PUSHABLE in binding.uri.raw and _went_by(binding, token, target):
+            if _PUSHABLE in binding.uri_raw and _went_by(binding, token, target):
                 self._moved[gone] = (binding.key, binding.unique_id)
                 if len(self._moved) > _MOST_MOVED:
                     self._moved.popitem(last=False)

@@ -101,7 +101,7 @@ _names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 
 @given(_names, _words, _names, _names | st.just(""))
 def test_an_account_that_is_written_is_read_again(user: str, password: str, auth_id: str, phone: str) -> None:
-    account = Account(user, "x.org", password, {"MD5": MD5}, "" if auth_id == user else auth_id, phone)
+    account = Account(user, "x.org", password, MD5, "", "" if auth_id == user else auth_id, phone)
     assert parse_account(format_account(account)) == account
 
 

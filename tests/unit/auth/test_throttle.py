@@ -69,6 +69,18 @@ def test_a_user_guessed_at_from_many_addresses_is_closed_except_where_it_was_in(
     assert guesses.why("192.0.2.9", BOB, 0.0) == []
 
 
+def test_who_keeps_coming_in_is_not_forgotten_while_many_others_come() -> None:
+    guesses = GuessThrottle(Limit(3, 60, 30), Limit(3, 60, 600), Limit(3, 60, 300), capacity=8)
+    for number in range(30):
+        guesses.succeeded("192.0.2.9", BOB)
+        guesses.succeeded("192.0.2.10", f"guest{number}@x")
+    for host in range(20, 23):
+        guesses.failed(f"192.0.2.{host}", BOB, 0.0)
+        guesses.failed(f"192.0.2.{host}", "guest0@x", 0.0)
+    assert guesses.check("192.0.2.9", BOB, 0.0) == 0
+    assert guesses.check("192.0.2.10", "guest0@x", 0.0) == 300  # that was too long ago to be remembered
+
+
 def test_success_clears_the_users_own_count_but_not_the_addresss() -> None:
     guesses = throttle()
     for user in ("a@x", "b@x", BOB):

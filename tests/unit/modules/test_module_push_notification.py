@@ -79,7 +79,8 @@ class PushHouse(House):
         """A device registers over UDP, and has done so some time ago; returns its flow."""
         flow = self.proxy.client(ip)
         aor = f"<sip:{user}@{DOMAIN}>"
-        headers = [("Contact", f'<sip:bob@{ip};{parameters}>;+sip.instance="<urn:uuid:{ip}>"'), ("Expires", "3600")]
+        contact = f'<sip:bob@{ip};{parameters}>;+sip.instance="<urn:uuid:{ip}>"{more.get("features", "")}'
+        headers = [("Contact", contact), ("Expires", "3600")]
         headers += more.get("headers", ())
         self.cseq = getattr(self, "cseq", 0) + 1
         via = f"SIP/2.0/UDP {ip}:5060;rport"
@@ -557,9 +558,8 @@ async def test_many_apps_that_lapse_at_once_do_not_drop_each_other(open_push_hou
 
 async def test_an_app_that_refreshes_by_itself_is_not_woken(open_push_house: Any) -> None:
     house = await open_push_house()
-    house.device(ANDROID, age=0)
+    house.device(ANDROID, age=0, features=';+sip.pnsreg="120"')
     binding = house.binding()
-    binding.contact_params += b';+sip.pnsreg="120"'
     binding.updated_at -= 2000
     binding.expires_at -= 2000
     await wake_up(house)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flexipy.modules.registrar import RegistrarModule
 from flexipy.sip.message import Response
+from flexipy.sip.uri import SipUri
 from tests.harness.fake_network import FakeProxy, request
 
 DOMAIN = "house.test"
@@ -38,6 +42,26 @@ async def test_supported_may_stand_on_several_lines(make_proxy: Any) -> None:
         assert b"pub-gruu=" in response.require(b"contact")
         assert response.get(b"require") == b"outbound"
         assert response.get(b"path") == b"<sip:edge.test;lr>"
+
+
+async def test_the_journal_of_many_bindings_is_soon_rewritten(make_proxy: Any, tmp_path: Path) -> None:
+    proxy = await house(make_proxy)
+    (module,) = proxy.modules
+    journal = next(tmp_path.rglob("registrations.journal"))
+    uri = SipUri.parse(b"sip:a@203.0.113.5")
+    for now in range(8):
+        for number in range(2000):
+            module.registrar.upsert(f"u{number}@{DOMAIN}", uri, 3600, time.time() + now, "device")
+    before = journal.stat().st_size
+    turns = 0
+    async with asyncio.timeout(30):
+        while journal.stat().st_size == before:
+            if turns % 25 == 0:
+                module._every_second()
+            turns += 1
+            await asyncio.sleep(0.01)
+    assert turns < 10 * 25  # with a step in each second there would be more than 20 of them
+    assert journal.stat().st_size < before / 4
 
 
 async def test_a_lower_cseq_of_the_same_call_changes_nothing(make_proxy: Any) -> None:
