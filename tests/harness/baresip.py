@@ -18,7 +18,7 @@ from tests.harness.tone import is_tone, write_tone
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _LOADED = ("stdio", "g711", "opus", "aufile", "aubridge", "sndfile", "srtp", "dtls_srtp", "uuid")
-_VIDEO = ("fakevideo", "avcodec", "avfilter", "swscale", "snapshot")
+_VIDEO = ("fakevideo", "avcodec", "vp8", "avfilter", "swscale", "snapshot")
 _WANDERING = "scroll=horizontal=0.02"  # its camera shows a still picture, which a filter makes move
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
