@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 
 packages="sip-tester sipsak baresip-core baresip-ffmpeg linphone-cli libmediastreamer-data chromium stun-client"
-packages="$packages rtpengine-daemon avahi-daemon avahi-utils dbus"
+packages="$packages mediastreamer2-plugin-openh264 rtpengine-daemon avahi-daemon avahi-utils dbus"
 # Whoever has node already need not have Debian's.
 command -v node > /dev/null || packages="$packages nodejs"
 command -v npm > /dev/null || packages="$packages npm"

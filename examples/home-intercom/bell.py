@@ -25,7 +25,7 @@ _POLL = 0.2  # seconds
 
 
 class Linphone:
-    """linphone-daemon, by the Unix socket that it opens with `--pipe NAME`: /tmp/NAME."""
+    """linphone-daemon, by the Unix socket that it opens with `--pipe`."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -17,8 +17,8 @@ from tests.harness.server import DOMAIN, Server, password_of
 from tests.harness.tone import is_tone, write_tone
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_LOADED = ("stdio", "g711", "opus", "aufile", "sndfile", "srtp", "dtls_srtp", "uuid")
-_VIDEO = ("fakevideo", "avcodec", "avfilter", "swscale", "snapshot")
+_LOADED = ("stdio", "g711", "opus", "aufile", "aubridge", "sndfile", "srtp", "dtls_srtp", "uuid")
+_VIDEO = ("fakevideo", "avcodec", "vp8", "avfilter", "swscale", "snapshot")
 _WANDERING = "scroll=horizontal=0.02"  # its camera shows a still picture, which a filter makes move
 _APPLICATIONS = ("menu", "ctrl_tcp", "contact", "debug_cmd")
 _BEGUN = 100  # attempts of 50 ms to reach the control connection
@@ -96,7 +96,7 @@ class Baresip:
             f"net_interface {self._host}",
             "rtp_ports 20000-29999",
             f"audio_source aufile,{self.directory}/tone.wav",
-            "audio_player nil,",
+            f"audio_player aubridge,{self.user}",  # which nobody takes up; from 1.1 on a call needs one that works
             "audio_alert nil,",
             f"snd_path {self.directory}",
             "ausrc_srate 8000",
@@ -206,7 +206,7 @@ class Baresip:
     async def refused(self) -> str:
         """Wait until the server has refused its registration; the status line."""
         assert self.program is not None
-        return (await self.program.prints(r"reg: \S+: ([4-6]\d\d [^(]*)"))[1].strip()
+        return (await self.program.prints(r"reg: \S+(?: \(prio \d+\))?: ([4-6]\d\d [^(]*)"))[1].strip()
 
     async def dial(self, uri: str) -> None:
         """Call somebody."""

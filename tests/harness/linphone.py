@@ -73,7 +73,7 @@ class Linphone:
         self._encryption = encryption
         self._contact_parameters = contact_parameters
         self._password = password_of(user) if password is None else password
-        # The daemon makes its socket in /tmp, whatever it is told.
+        # In /tmp: the path of a socket may not be long.
         self._pipe = f"scenario-{uuid.uuid4().hex[:12]}"
         self._asking = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
@@ -91,7 +91,8 @@ class Linphone:
             own = (*media, self._contact_parameters)
             write_settings(self._server, self.directory, self.user, self._password, *place, *own)
             write_tone(self.directory / "tone.wav", self.tone)
-        command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", self._pipe, "--disable-stats-events"]
+        pipe = f"/../tmp/{self._pipe}"  # also the same file for Debian 12's, which puts /tmp/ before it
+        command = ["linphone-daemon", "--config", "rc", "--log", "log", "--pipe", pipe, "--disable-stats-events"]
         command += ["--auto-answer"] if self._auto_answer else []
         command += ["-C", "-D"] if self._video else []
         log = self.directory / "log"

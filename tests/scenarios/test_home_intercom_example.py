@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from tests.harness.baresip import Baresip
 from tests.harness.events import until
 from tests.harness.linphone import Linphone
-from tests.harness.programs import Program
+from tests.harness.programs import Program, need
 from tests.harness.rtp_phone import RtpPhone
 from tests.harness.server import DOMAIN, Server, password_file, python_path
 from tests.harness.sip_phone import Dialog, SipPhone
@@ -215,3 +216,20 @@ async def test_the_bell_has_the_telephone_of_the_door_call_everyone(
             assert (await talk.bye()).status == 200
         finally:
             await asyncio.to_thread(bell.stop)
+
+
+async def test_the_telephone_of_the_door_listens_where_the_bell_looks_for_it(place: Path) -> None:
+    need("linphone-daemon")
+    unit = (EXAMPLE / "door-phone.service").read_text().splitlines()
+    directory = next((line for line in unit if line.startswith("WorkingDirectory=")), "=/").partition("=")[2]
+    words = shlex.split(next(line for line in unit if line.startswith("ExecStart=")).partition("=")[2])
+    own = f"{words[words.index('--pipe') + 1]}-{uuid.uuid4().hex[:12]}"  # other doors may be on this machine
+    (place / ".local/share/linphone").mkdir(parents=True)
+    (place / "rc").write_text("[sip]\nsip_port=-1\nsip_tcp_port=-1\nsip_tls_port=-1\n")
+    command = ["linphone-daemon", "--config", str(place / "rc"), "--pipe", own]
+    daemon = Program("linphone-daemon", command, Path(directory), {"HOME": str(place)})
+    try:
+        await until((Path("/tmp") / own).is_socket, f"/tmp/{own} is there")
+    finally:
+        await asyncio.to_thread(daemon.stop)
+        (Path("/tmp") / own).unlink(missing_ok=True)
