@@ -43,7 +43,7 @@ from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
 from flexipy.workers.replication import ReplicatedStore, Replication
 
-_REWRITE_PAUSE: Final = 0.02  # seconds between two steps of a rewrite: of a second it takes a hundredth
+_REWRITE_PAUSE: Final = 0.1  # seconds between two steps of a rewrite, each of which takes less than a millisecond
 _SUPPORTED: Final = b"Supported: path, outbound, gruu"
 
 

@@ -175,7 +175,10 @@ class Binding:
 
 def _tells(unique_id: str, instance_id: str) -> bool:
     """Whether a unique id begins with this instance id in angle brackets; behind them there may be a reg-id."""
-    return bool(instance_id) and unique_id.startswith(f"<{instance_id}>") and ">" not in instance_id
+    if not instance_id or ">" in instance_id:
+        return False
+    bracketed = f"<{instance_id}>"
+    return unique_id == bracketed or (unique_id.startswith(bracketed) and unique_id[-1] != ">")
 
 
 class Record:

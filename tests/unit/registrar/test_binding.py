@@ -23,6 +23,8 @@ URI = SipUri.parse(b"sip:a@10.0.0.1:5062;transport=tcp")
         ("token", URN),
         ("<>", ""),
         ("<a>b>", "a>b"),
+        ("<a>>", "a"),
+        ("<a>;>", "a"),
         ("<x", "x"),
         ("token", None),
         ("", None),
