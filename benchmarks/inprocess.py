@@ -34,6 +34,8 @@ _BATCH = 200
 CONFIGURATION = """
 [global]
 transports=sip:127.0.0.1:5060;transport=udp
+# the event loop gets its turn between the batches only
+max-processing-delay=0
 [module::DoSProtection]
 enabled=false
 [module::MediaRelay]

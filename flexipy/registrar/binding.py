@@ -136,7 +136,8 @@ class Binding:
         """`urn:uuid:...` of `+sip.instance`, without quotes and brackets; None where absent."""
         if not self._is_told:
             return self._instance
-        return self.unique_id[1:].partition(">")[0]
+        unique_id = self.unique_id
+        return unique_id[1:-1] if unique_id[-1] == ">" else unique_id[1:].partition(">")[0]
 
     @property
     def contact_params(self) -> bytes:
