@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
-_SIGNS_CERTIFICATES = x509.KeyUsage(
+SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
     key_encipherment=False,
@@ -40,7 +40,7 @@ class Authority:
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(self._identifier, critical=False)
-            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+            .add_extension(SIGNS_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file = directory / "authority.pem"

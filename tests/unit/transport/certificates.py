@@ -9,18 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.harness.certificates import SIGNS_CERTIFICATES
+
 _DAY = datetime.timedelta(days=1)
-_SIGNS_CERTIFICATES = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
 
 
 def _name(text: str) -> x509.Name:
@@ -44,9 +35,7 @@ class Authority:
         )
         if strict:
             identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-            builder = builder.add_extension(identifier, critical=False).add_extension(
-                _SIGNS_CERTIFICATES, critical=True
-            )
+            builder = builder.add_extension(identifier, critical=False).add_extension(SIGNS_CERTIFICATES, critical=True)
         certificate = builder.sign(self._key, hashes.SHA256())
         self.pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
