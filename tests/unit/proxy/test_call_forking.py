@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.proxy.house import House, Phone, open_house
+from flexipy.modules.forward import Forward
+from flexipy.modules.nat_helper import NatHelper
+from flexipy.modules.registrar import RegistrarModule
+from flexipy.modules.router import Router
+from tests.unit.proxy.house import DOMAIN, House, Phone, open_house
 
 
 async def ringing(make_proxy: Any, count: int, *settings: str) -> tuple[House, list[Phone]]:
@@ -57,6 +61,18 @@ async def test_each_repetition_of_a_200_is_passed_on(make_proxy: Any) -> None:
     house.proxy.advance(40)
     one.answers(200)
     assert house.heard() == [200] * 3  # RFC 6026: 64*T1 later nobody repeats it any more
+
+
+async def test_each_repetition_of_a_200_is_edited_as_the_first_was(make_proxy: Any) -> None:
+    modules = [NatHelper, RegistrarModule, Router, Forward]
+    house = House(await make_proxy(modules, f"module::Registrar/reg-domains={DOMAIN}"))
+    phone = house.phone("192.0.2.1")
+    house.calls()
+    for _ in range(3):
+        phone.answers(200, [("Contact", "<sip:bob@10.0.0.7>")])
+    contacts = [response.require(b"contact") for response in house.caller.responses if response.status == 200]
+    assert contacts == [contacts[0]] * 3
+    assert b"bob@192.0.2.1" in contacts[0]
 
 
 async def test_a_200_that_crosses_the_callers_cancel_is_passed_on(make_proxy: Any) -> None:

@@ -12,7 +12,7 @@ from flexipy.modules.capabilities import Capabilities
 from flexipy.modules.forward import Forward
 from flexipy.proxy.agent import Agent
 from flexipy.proxy.refusals import Refusals
-from flexipy.sip.message import Response, parse
+from flexipy.sip.message import Request, Response, parse
 from flexipy.sip.timers import Timers
 from flexipy.sip.transaction import TransactionLayer
 from flexipy.transport.load import ALL_NEW, NEWCOMERS
@@ -52,8 +52,9 @@ def _at_once(agent: Agent, text: str, flow: FakeFlow, level: int = NEWCOMERS) ->
 
 def _after_reading(agent: Agent, text: str, flow: FakeFlow) -> Response:
     request = parse(_octets(text))
+    assert isinstance(request, Request)
     before = len(flow.responses)
-    agent._receive_request(request, flow, time.monotonic())  # type: ignore[arg-type]
+    agent._receive_request(request, flow, time.monotonic())
     assert len(flow.responses) == before + 1
     return flow.last_response
 
