@@ -66,6 +66,8 @@ OPERATIONS = {
     "options": Operation("OPTIONS", "asker", ("answerer",)),
     "fork": Operation("call, 3 devices", "caller", ("callee", "ringer", "ringer"), _TALKING, _RINGING),
     "registration-tcp": Operation("registration, TCP", "register", needs=_TCP),
+    "call-tcp": Operation("call, TCP", "caller", ("callee",), _TALKING, _RINGING, _TCP),
+    "message-tcp": Operation("MESSAGE, TCP", "sender", ("reader",), needs=_TCP),
     "registration-tls": Operation("registration, TLS", needs=_TLS, phones="register"),
     "registration-tls-new": Operation("registration, new TLS", needs=_TLS, phones="arrive", share=0.1),
     "message-tls": Operation("MESSAGE, TLS", needs=_TLS, phones="message"),
@@ -98,8 +100,8 @@ class Lanes:
         """
         for lane, users in enumerate(self._users):
             for device, port in enumerate(self._ports[lane]):
-                place = f"{_HOST}:{port};transport={self._operation.transport}"
-                fields = [registration(number, number + device * 1_000_000, place) for number in users]
+                kind = self._operation.transport
+                fields = [registration(number, number + device * 1_000_000, f"{_HOST}:{port}", kind) for number in users]
                 self._register(lane, port, fields, Pace(len(users), 0), "udp").wait(60)
 
     def run(self, rate: float, seconds: float, patience: float = 30) -> Outcome:
@@ -149,8 +151,7 @@ class Lanes:
         users = self._users[lane]
         port = self._ports[lane][0]
         if operation.sender == "register":
-            place = f"{_HOST}:{port};transport={operation.transport}"
-            fields = [registration(number, number, place) for number in users]
+            fields = [registration(number, number, f"{_HOST}:{port}", operation.transport) for number in users]
             return self._register(lane, port, fields, pace, operation.transport)
         fields = [f"{user(number)};{_CALLER}" for number in users]
         inject = self._injection(lane, operation.sender, fields)

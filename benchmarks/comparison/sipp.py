@@ -115,16 +115,16 @@ class Sipp:
 
 def register(server: Server, pace: Pace, users: range, contact: int) -> int:
     """Register users in turn, each with its password, from their contact's port; returns the retransmissions."""
-    fields = [registration(n, n, f"{_HOST}:{contact};transport=udp") for n in users]
+    fields = [registration(n, n, f"{_HOST}:{contact}", "udp") for n in users]
     inject = _injection(server, "register", fields)
     extra = [*_pacing(pace), "-inf", inject, "-auth_uri", "bench.test", f"{_HOST}:{server.port}"]
     return Sipp("register", pace.count, server.directory, contact, *extra).wait(_patience(pace))
 
 
-def registration(number: int, device: int, contact: str) -> str:
-    """The fields of the scenario register: user, credentials, device, place of the contact."""
+def registration(number: int, device: int, address: str, transport: str) -> str:
+    """The fields of the scenario register: user, credentials, device, where its contact is."""
     name = user(number)
-    return f"{name};[authentication username={name} password={PASSWORD}];{device:012x};{contact}"
+    return f"{name};[authentication username={name} password={PASSWORD}];{device:012x};{address};{transport}"
 
 
 def call(server: Server, pace: Pace, users: range, contact: int) -> int:
