@@ -107,7 +107,12 @@ class Authentication(Module):
             implemented=False,
         ),
         enum("db-implementation", "file", "Where accounts are: `file`.", ("file",)),
-        duration("cache-expire", "1800", "How often the password file is looked at for changes, at the latest."),
+        duration(
+            "cache-expire",
+            "1800",
+            "How long accounts out of a database are remembered. A password file is looked at every second.",
+            implemented=False,
+        ),
         string(
             "file-path",
             "",

@@ -92,7 +92,7 @@ async def test_the_call_is_resumed_at_once_when_the_app_registers(push_house: Pu
             await awake.register(parameters=instance)
             registered = time.perf_counter()
             incoming = await awake.incoming("INVITE")
-            assert time.perf_counter() - registered < 0.05
+            assert time.perf_counter() - registered < 0.5  # no pause between looks would be so short
             assert b"pn-" not in incoming.request.uri_raw
             incoming.answer(200)
             assert (await call.final()).status == 200

@@ -46,7 +46,7 @@ def read_bytes(content: bytes) -> tuple[Config, IniFile]:
     return config, ini
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(files)
 def test_any_file_gives_a_usable_configuration_and_problems(content: bytes) -> None:
     config, ini = read_bytes(content)
@@ -59,7 +59,7 @@ def test_any_file_gives_a_usable_configuration_and_problems(content: bytes) -> N
             config.section(section.name)[parameter.name]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(files)
 def test_a_rewritten_file_means_the_same(content: bytes) -> None:
     before, ini = read_bytes(content)
@@ -71,7 +71,7 @@ def test_a_rewritten_file_means_the_same(content: bytes) -> None:
     assert not [problem for problem in again.problems if "already set" in problem.message]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=40), lines.map(lambda line: f"global/{line}")), max_size=5))
 def test_any_override_gives_problems_only(overrides: list[str]) -> None:
     _, problems = read(None, SCHEMA, overrides)
@@ -84,7 +84,7 @@ words = st.sampled_from([*VARIABLES, *FLAGS, *SIGNS, *OPERATORS, "'x'", "''"])
 expressions = st.one_of(st.text(max_size=60), st.lists(words, max_size=25).map(" ".join))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(expressions)
 def test_any_text_compiles_or_is_an_expression_error(text: str) -> None:
     wrong = None
@@ -101,14 +101,14 @@ def test_any_text_compiles_or_is_an_expression_error(text: str) -> None:
         assert str(wrong).isprintable()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text("()[]{}*+?|\\^$.-:alphdigt0123456789,<>=!P", max_size=40))
 def test_any_pattern_compiles_or_is_an_expression_error(pattern: str) -> None:
     with contextlib.suppress(ExpressionError):
         compile_filter(f"user-agent regex '{pattern}'")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from([p for section in SCHEMA for p in section.parameters]), st.text(max_size=40))
 def test_any_value_parses_or_is_a_config_error(parameter: Parameter, text: str) -> None:
     message = ""
