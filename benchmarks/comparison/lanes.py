@@ -100,8 +100,8 @@ class Lanes:
         """
         for lane, users in enumerate(self._users):
             for device, port in enumerate(self._ports[lane]):
-                kind = self._operation.transport
-                fields = [registration(number, number + device * 1_000_000, f"{_HOST}:{port}", kind) for number in users]
+                at, transport = f"{_HOST}:{port}", self._operation.transport
+                fields = [registration(number, number + device * 1_000_000, at, transport) for number in users]
                 self._register(lane, port, fields, Pace(len(users), 0), "udp").wait(60)
 
     def run(self, rate: float, seconds: float, patience: float = 30) -> Outcome:
