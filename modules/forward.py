@@ -21,7 +21,7 @@ from flexipy.sip.params import encode
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
 if TYPE_CHECKING:
-    from flexipy.config.expression import Filter
+    from flexipy.config.subject import Filter
 
 _CONDITIONS: Final = frozenset((*FLAGS, "true", "false"))  # single words that are no domain
 

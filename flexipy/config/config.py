@@ -11,7 +11,7 @@ from .values import parse
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .expression import Filter
+    from .subject import Filter
     from .values import Value
 
 

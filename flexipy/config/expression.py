@@ -15,27 +15,14 @@ people bring their files along:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from . import operators
 from .errors import ConfigError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Filter = Callable[["Subject"], bool]
-
     from .operators import Operand
-
-
-class Subject(Protocol):
-    """What an expression is asked about; the proxy's events implement it."""
-
-    def value(self, name: str) -> str | None:
-        """Return the text of one of VARIABLES, or None when the message has no such part."""
-
-    def flag(self, name: str) -> bool:
-        """Return one of FLAGS."""
+    from .subject import Filter
 
 
 _URI_PARTS = ("domain", "user", "params")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .expression import Filter, Subject
+    from .subject import Filter, Subject
 
 MAX_PATTERN = 1000
 

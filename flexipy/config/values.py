@@ -12,7 +12,7 @@ from .schema import Parameter, ParameterType
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .expression import Filter
+    from .subject import Filter
 
     Value = bool | int | float | str | list[str] | tuple[int, int] | Filter | None
 

@@ -16,7 +16,7 @@ from flexipy.proxy.module import Module, methods_of, overrides
 from flexipy.sip.errors import SipError
 
 if TYPE_CHECKING:
-    from flexipy.config.expression import Filter
+    from flexipy.config.subject import Filter
     from flexipy.proxy.agent import Agent
 
     RequestStep = tuple[Callable[[RequestEvent], Awaitable[None] | None], Filter | None]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flexipy.push.http import HttpClient, HttpError, HttpResponse
+from flexipy.push.http import HttpClient, HttpError
+from flexipy.push.http_response import HttpResponse
 from flexipy.push.parameters import FIREBASE, PushTarget
 from flexipy.push.provider import MISSING_EXTRA, NOT_OURS, ProviderError
 from flexipy.push.request import Outcome, PushKind, PushRequest, PushResult, clipped

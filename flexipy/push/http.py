@@ -10,17 +10,16 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from flexipy.push.http_proxy import HttpProxy
+from flexipy.push.http_response import MOST_BODY, HttpResponse
 
 if TYPE_CHECKING:
     from flexipy.push.http2 import Http2Connection
 
 TIMEOUT: Final = 10.0  # seconds for one request with its answer, connecting included
-MOST_BODY: Final = 64 << 10  # bytes of an answer that are read
 _MOST_HEADERS: Final = 64
 _MOST_IDLE: Final = 8  # connections kept to one origin
 _MOST_ORIGINS: Final = 32  # a browser's subscription may name any host below one of the list
@@ -29,21 +28,6 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 class HttpError(Exception):
     """No answer, or none that can be read: one line for the operator."""
-
-
-@dataclass(slots=True)
-class HttpResponse:
-    """An answer; names of headers in lower case."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def retry_after(self) -> float:
-        """Seconds that the service asks to wait; 0 for none or a date (RFC 9110 section 10.2.3)."""
-        text = self.headers.get("retry-after", "")
-        return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0.0
 
 
 def tls_context(authorities: str = "") -> ssl.SSLContext:

@@ -19,7 +19,7 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 
-from flexipy.push.http import MOST_BODY, HttpResponse
+from flexipy.push.http_response import MOST_BODY, HttpResponse
 
 
 class _Stream:

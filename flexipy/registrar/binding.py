@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from flexipy.registrar.gruu import has_gruu
 from flexipy.registrar.sharing import shared
 from flexipy.sip.params import Params, decode, encode, parse_params
 from flexipy.sip.uri import SipUri
@@ -118,7 +117,7 @@ class Binding:
         self.flow_token = flow_token
         self.is_static = is_static
         self.used_as_route = used_as_route
-        self.has_gruu = instance_id is not None and has_gruu(instance_id)
+        self.has_gruu = instance_id is not None and _fits_uri(instance_id)
         self._is_told = instance_id is not None and _tells(unique_id, instance_id) and _INSTANCE not in contact_params
         self.due = 0
         self.source = 0
@@ -172,6 +171,13 @@ class Binding:
 
     def __repr__(self) -> str:
         return f"<Binding {self.key} {self.unique_id} {decode(self.uri_raw)} until {self.expires_at:.0f}>"
+
+
+def _fits_uri(instance_id: str) -> bool:
+    """Whether an instance id is a URN that can stand in a URI as it is (RFC 5627 section 4.1)."""
+    if not instance_id.startswith("urn:") or not instance_id.isascii():
+        return False
+    return instance_id.replace(":", "").replace("-", "").isalnum()
 
 
 def _tells(unique_id: str, instance_id: str) -> bool:

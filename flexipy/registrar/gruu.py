@@ -31,13 +31,6 @@ _BLOCK: Final = 64
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-def has_gruu(instance_id: str) -> bool:
-    """Whether an instance id is a URN that can stand in a URI as it is (RFC 5627 section 4.1)."""
-    if not instance_id.startswith("urn:") or not instance_id.isascii():
-        return False
-    return instance_id.replace(":", "").replace("-", "").isalnum()
-
-
 def base_of(aor: SipUri) -> bytes:
     """The URI of an address-of-record, from which its GRUUs are made: scheme, user and host."""
     user = "" if aor.user is None else f"{aor.user}@"

@@ -33,7 +33,7 @@ from flexipy.workers.replication import Replication
 from flexipy.workers.share import Share
 
 if TYPE_CHECKING:
-    from flexipy.config.expression import Filter
+    from flexipy.config.subject import Filter
     from flexipy.workers.worker import Worker
 
 logger = logging.getLogger(__name__)

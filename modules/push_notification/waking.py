@@ -16,7 +16,7 @@ from flexipy.sip.timers import Timed
 from .composing import Announcing
 
 if TYPE_CHECKING:
-    from flexipy.config.expression import Filter
+    from flexipy.config.subject import Filter
 
 _SEND: Final = 1
 _REPEAT: Final = 2

@@ -14,8 +14,9 @@ import pytest_asyncio
 
 from flexipy.push import http as http_module
 from flexipy.push.generic import Generic
-from flexipy.push.http import MOST_BODY, HttpClient, tls_context
+from flexipy.push.http import HttpClient, tls_context
 from flexipy.push.http_proxy import HttpProxy
+from flexipy.push.http_response import MOST_BODY
 from flexipy.push.parameters import PushTarget
 from flexipy.push.provider import ProviderError
 from flexipy.push.request import Outcome, PushEvent, PushKind, PushRequest
