@@ -85,8 +85,8 @@ demo-intercom: $(VENV)/.installed-test  ## play a door, three screens and two se
 demo-push: $(VENV)/.installed-test  ## wake a telephone by a stand-in for Apple's service, and draw the call
 	PYTHONPATH=. $(BIN)/python examples/sleeping-phone/demo.py
 
-bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run
-	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py
+bench: $(VENV)/.installed-test $(STAMP)  ## compare with Kamailio in the same run (ARGS=--awake)
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/compare.py $(ARGS)
 
 suite: $(VENV)/.installed-test $(STAMP)  ## the long comparison: rates, overload, growth, several workers (ARGS=--quick)
 	$(BIN)/python benchmarks/suite.py $(ARGS)

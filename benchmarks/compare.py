@@ -1,6 +1,6 @@
 """flexipy beside Kamailio: processor time of a registration, a call and a MESSAGE, memory and start time.
 
-    python benchmarks/compare.py [--quick] [--rounds N] [--only WHAT ...] [--closed] [--json FILE]
+    python benchmarks/compare.py [--quick] [--rounds N] [--only WHAT ...] [--closed] [--awake] [--json FILE]
 
 Needs `kamailio` and `sipp` (Debian: sip-tester) on the path. Both servers get the same load over loopback, one after
 the other in each round, and the next round begins with the other one; the table shows medians. One failed operation
@@ -19,6 +19,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from comparison.awake import kept_awake
 from comparison.measuring import OPERATIONS, Measuring, Plan
 from comparison.servers import ServerError
 from comparison.sipp import LoadError, Pace
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="default: 3")
     parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, "memory"], metavar="WHAT", help="%(choices)s")
     parser.add_argument("--closed", action="store_true", help="50 operations open at once instead of a steady rate")
+    parser.add_argument("--awake", action="store_true", help="let no processor go idle meanwhile")
     parser.add_argument(
         "--warm", type=float, help=f"seconds of load before what is counted ({_WARM_S:g}; quick {_QUICK_WARM_S:g})"
     )
@@ -56,15 +58,16 @@ def main() -> int:
     rounds = options.rounds or (1 if options.quick else 3)
     print(f"{rounds} round(s), {_described(paces)}; {warm_s:g} s to warm up")
     try:
-        for number in range(rounds):
-            print(f"round {number + 1}")
-            measuring.round(number % 2)
+        with kept_awake(options.awake):
+            for number in range(rounds):
+                print(f"round {number + 1}")
+                measuring.round(number % 2)
     except (ServerError, LoadError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
     if options.json:
         options.json.write_text(json.dumps(_as_json(measuring), indent=1) + "\n")
-    print("\n".join(["", *render(measuring.figure), _spreads(measuring), _circumstances(measuring)]))
+    print("\n".join(["", *render(measuring.figure), _spreads(measuring), _circumstances(measuring, options.awake)]))
     return 1 if exceeded(measuring.figure) else 0
 
 
@@ -83,12 +86,13 @@ def _spreads(measuring: Measuring) -> str:
     return "least and most of flexipy's and of Kamailio's rounds, us: " + ", ".join(parts) if parts else ""
 
 
-def _circumstances(measuring: Measuring) -> str:
+def _circumstances(measuring: Measuring, awake: bool) -> str:
     first, *during = measuring.load_averages
     busy = f"load average {first:.1f} before"
     if during:
         busy += f", {min(during):.1f}-{max(during):.1f} during (its own part in it)"
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}, {busy}"
+    kept = " kept awake" if awake else ""
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores{kept}, Python {sys.version.split()[0]}, {busy}"
 
 
 def _as_json(measuring: Measuring) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """flexipy in its forms beside Kamailio in its: cost, rates, delays, overload, growth. One table.
 
-    python benchmarks/suite.py [--quick] [--only PART ...] [--operations NAME ...] [--servers NAME ...] [--json FILE]
+    python benchmarks/suite.py [--quick] [--only PART ...] [--operations NAME ...] [--servers NAME ...] [--awake]
+                               [--json FILE]
 
 Needs `kamailio` and `sipp` on the path (Debian: kamailio, kamailio-tls-modules, sip-tester), and for the compiled
 forms a compiled copy in build/compiled, which `make suite` sees to. All of it takes an hour and more; --quick and the
@@ -19,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+from comparison.awake import kept_awake
 from comparison.lanes import OPERATIONS
 from comparison.parts import FULL, PARTS, QUICK, WITH, Scale
 from comparison.servers import VARIANTS, ServerError
@@ -48,6 +50,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="%(choices)s")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, metavar="NAME", help="%(choices)s")
     parser.add_argument("--servers", nargs="+", choices=_SERVERS, default=_SERVERS, metavar="NAME", help="%(choices)s")
+    parser.add_argument("--awake", action="store_true", help="let no processor go idle meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     options = parser.parse_args()
     missing = [program for program in ("kamailio", "sipp") if not shutil.which(program)]
@@ -56,11 +59,12 @@ def main() -> int:
         return 2
     figures: Figures = {}
     failed = False
-    for part in options.only:
-        for what in options.operations or WITH[part]:
-            for name in options.servers:
-                failed |= not _measured(part, what, name, figures, QUICK if options.quick else FULL)
-    print("\n".join(["", *_table(figures, options.servers), _circumstances()]))
+    with kept_awake(options.awake):
+        for part in options.only:
+            for what in options.operations or WITH[part]:
+                for name in options.servers:
+                    failed |= not _measured(part, what, name, figures, QUICK if options.quick else FULL)
+    print("\n".join(["", *_table(figures, options.servers), _circumstances(options.awake)]))
     if options.json:
         rows = [{"what": what, "figure": figure, **row} for (what, figure), row in figures.items()]
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -90,9 +94,10 @@ def _table(figures: Figures, servers: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def _circumstances() -> str:
+def _circumstances(awake: bool) -> str:
     busy = f"load average {os.getloadavg()[0]:.1f}"
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {sys.version.split()[0]}, {busy}"
+    kept = " kept awake" if awake else ""
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores{kept}, Python {sys.version.split()[0]}, {busy}"
 
 
 if __name__ == "__main__":
