@@ -7,6 +7,7 @@ continues the locked source from a new address (a NAT that forgot, a phone that 
 check that carries that side's ufrag.
 """
 
+import ipaddress
 from collections.abc import Callable
 
 from flexipy.media import rtp
@@ -26,10 +27,25 @@ _NONE, _ANYBODY, _SIGNALLING, _ANNOUNCED = range(4)
 """How well founded a lock is."""
 
 
-def known_ip(ip: str | None) -> str | None:
-    """The canonical text of an address that one can send to, else None."""
+def known_ip(ip: str | None, signalling_ip: str | None) -> str | None:
+    """The canonical text of an address that media may be sent to, else None.
+
+    Whoever may call chooses what SDP says. He gets no packets sent to a group of hosts, nor to programs on this one,
+    unless he is on it himself.
+
+    Args:
+        ip: as SDP says.
+        signalling_ip: where the SIP messages come from, canonical.
+    """
     canonical = normalize_ip(ip) if ip else None
-    return None if canonical in (None, "0.0.0.0", "::") else canonical
+    if canonical is None:
+        return None
+    address = ipaddress.ip_address(canonical)
+    if address.is_unspecified or address.is_multicast:
+        return None
+    if address.is_loopback and not (signalling_ip and ipaddress.ip_address(signalling_ip).is_loopback):
+        return None
+    return canonical
 
 
 class RtpLearner:
@@ -57,13 +73,14 @@ class RtpLearner:
 
     def expect(self, expected: Expected, now: float) -> None:
         """Take over what SDP says; another address than before opens the lock."""
-        ip = known_ip(expected.ip)
+        signalling = normalize_ip(expected.signalling_ip)
+        ip = known_ip(expected.ip, signalling)
         announced = (ip, expected.port) if ip and expected.port else None
         first = self._expected is None
         changed = first or announced != self._announced or (expected.ice_ufrag != self._ufrag)
         self._expected = expected
         self._announced = announced
-        self._signalling = normalize_ip(expected.signalling_ip)
+        self._signalling = signalling
         if not expected.port:
             self.locked, self._rank = None, _NONE
         elif changed:
@@ -165,13 +182,14 @@ class RtcpLearner:
 
     def expect(self, expected: Expected) -> None:
         """Take over what SDP says; another address than before opens the lock."""
-        ip = known_ip(expected.rtcp_ip or expected.ip)
+        signalling = normalize_ip(expected.signalling_ip)
+        ip = known_ip(expected.rtcp_ip or expected.ip, signalling)
         announced = (ip, expected.rtcp_port) if ip and expected.rtcp_port else None
         if announced != self._announced or expected.rtcp_mux:
             self.locked = None
         self._expected = expected
         self._announced = announced
-        self._signalling = normalize_ip(expected.signalling_ip)
+        self._signalling = signalling
 
     def rtp_moved(self) -> None:
         """RTP is locked to another address: RTCP of another host is not that side's any more."""

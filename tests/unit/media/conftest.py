@@ -50,7 +50,7 @@ class Phone:
             "rtcp_mux": False,
             "payload_types": frozenset({0, 8, 96}),
             "secure": False,
-            "signalling_ip": "192.0.2.1",
+            "signalling_ip": "127.0.0.99",
         } | changes
         if said["rtcp_mux"]:
             said["rtcp_port"] = said["port"]

@@ -50,7 +50,13 @@ def test_sends_to_the_announced_address_until_learnt() -> None:
     assert side.rtp.destination == SIGNALLING
 
 
-@pytest.mark.parametrize("ip", [None, "0.0.0.0", "::", "not an address"])
+def test_who_is_on_this_host_gets_media_by_the_loopback() -> None:
+    side = Side(replace(SDP, ip="127.0.0.1", rtcp_ip="127.0.0.1", signalling_ip="127.0.0.1"))
+    assert side.rtp.destination == ("127.0.0.1", 5000)
+    assert side.rtcp.destination == ("127.0.0.1", 5001)
+
+
+@pytest.mark.parametrize("ip", [None, "0.0.0.0", "::", "not an address", "127.0.0.1", "::1", "239.1.2.3", "ff02::1"])
 def test_unknown_addresses_are_not_sent_to(ip: str | None) -> None:
     side = Side(replace(SDP, ip=ip))
     assert side.rtp.destination is None
