@@ -9,7 +9,7 @@ import asyncio
 import math
 import secrets
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle
 from typing import Self
 
@@ -230,9 +230,9 @@ class VideoEnd(RtpEnd):
         self.agreed = {number: mode_of(parameters) for number, parameters in forms.items()}
         self.payload_type = next(iter(forms))
 
-    def send_as(self, form: tuple[int, str]) -> None:
-        """Send under a payload type, in mode 1 in fragments."""
-        self.payload_type, parameters = form
+    def send_as(self, forms: Iterable[tuple[int, str]]) -> None:
+        """Send in the first form that is agreed on, in fragments where it is mode 1."""
+        self.payload_type, parameters = next(form for form in forms if form[0] in self.agreed)
         self._fragments = mode_of(parameters) == 1
 
     def _take(self, kind: int, marker: bool, sequence: int, timestamp: int, payload: bytes) -> None:

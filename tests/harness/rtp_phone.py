@@ -128,7 +128,7 @@ class RtpPhone(SipPhone):
             for media in sdp.media:
                 if media.kind == kind and media.port and media.address and end in self.ends:
                     if kind == b"video" and self._modes:
-                        self.video.send_as(_h264(media, in_order=True)[0])
+                        self.video.send_as(_h264(media, in_order=True))
                     end.send_to((media.address, media.port))
 
     # --- what one does with a telephone ------------------------------------------------------------------
