@@ -22,7 +22,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from flexipy.sip.sdp import Media, Sdp
+from flexipy.sip.sdp import Media, Sdp, decimal
 
 _H264: Final = b"H264/90000"
 _MODE: Final = b"packetization-mode"
@@ -224,8 +224,8 @@ def _values(media: Media, name: bytes) -> dict[bytes, bytes]:
 
 
 def _number(text: bytes) -> int | None:
-    number = int(text) if text.isdigit() and len(text) < 4 else 128
-    return number if number < 128 and text == b"%d" % number else None
+    number = decimal(text, 127)
+    return number if number is not None and text == b"%d" % number else None
 
 
 def _parameters(text: bytes) -> dict[bytes, bytes]:
