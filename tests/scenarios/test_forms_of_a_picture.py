@@ -18,8 +18,8 @@ _MODE_0, _MODE_1, _EITHER = (0,), (1,), (1, 0)
 
 @pytest.fixture
 def house(place: Path) -> Iterator[Server]:
-    """A server."""
-    server = Server(place / "house")
+    """A server where calls wait for devices that come later."""
+    server = Server(place / "house", {"module::Router": {"fork-late": "true"}})
     yield server.start()
     server.check_log()
     server.stop()
@@ -58,6 +58,29 @@ async def test_every_screen_sees_the_door_and_so_does_the_one_who_answers(
         await end(talk, winner)
         assert [(phone.video.foreign, phone.video.unfit) for phone in (door, *screens)] == [(set(), 0)] * 4
         await decline(screens, ringing, winner)
+
+
+async def test_a_screen_that_joins_later_sees_the_door_and_the_first_goes_on_to(house: Server, door: RtpPhone) -> None:
+    hall, attic = RtpPhone(house, "screen", modes=_MODE_1), RtpPhone(house, "screen", tone=700, modes=_MODE_0)
+    async with hall, attic:
+        await hall.register()
+        call = await door.call(hall.uri)
+        first = await hall.incoming("INVITE")
+        hall.show_early(first, talk=False)
+        door.connect_media(await call.response(183))
+        await hall.video.sees()
+        await attic.register()
+        second = await attic.incoming("INVITE")
+        attic.show_early(second, talk=False)
+        door.connect_media(await call.response(183))
+        await asyncio.gather(hall.video.sees(), attic.video.sees())
+        hall.take(first)
+        talk = await door.talk(call)
+        await asyncio.gather(hall.video.sees(), door.video.sees())
+        await end(talk, hall)
+        assert not any(phone.video.unfit or phone.video.foreign for phone in (door, hall))
+        await attic.incoming("CANCEL")
+        second.answer(487)
 
 
 async def end(talk: Dialog, other: RtpPhone) -> None:
