@@ -147,9 +147,9 @@ def name_simplest_first(offer: Media, answer: Media) -> None:
     if liked is None:
         return
     fitting = [number for number, form in offered.items() if liked.takes(form)]
-    if not fitting:
+    best = min(fitting, key=lambda number: (offered[number].complexity, number != first), default=first)
+    if best is None or best == first:
         return
-    best = min(fitting, key=lambda number: (offered[number].complexity, number != first))
     number = b"%d" % best
     if number not in answer.formats:
         _add(offer, answer, best, _parameters_toward(offered[best], liked), answer.formats[0])
