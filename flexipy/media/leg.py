@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flexipy.media import rtp
@@ -43,9 +43,10 @@ class Leg:
         "_changed",
         "_clock",
         "_counters",
+        "_edit_send",
         "_key_frame_wanted",
+        "_numbers",
         "_ssrc",
-        "_thin_send",
         "_thinner",
         "closed",
         "expected",
@@ -82,7 +83,8 @@ class Leg:
         self._again: list[float] = []
         self._key_frame_wanted = False
         self._thinner: Thinner | None = None
-        self._thin_send: Callable[[bytes, Address], None] = self._send_thinned  # one object: routes are compared
+        self._numbers: dict[int, bytes] = {}
+        self._edit_send: Callable[[bytes, Address], None] = self._send_edited  # one object: routes are compared
         learner = RtpLearner(owns)
         self.rtp = RtpChannel(pair.rtp, self.source, counters, clock, self._rtp_moved, learner)
         self.rtcp = RtcpChannel(pair.rtcp, self.source, counters, clock, changed, RtcpLearner(learner, owns))
@@ -115,7 +117,16 @@ class Leg:
         self._thinner = thinner if self.plain else None
         self._changed()
 
-    def _send_thinned(self, packet: bytes, to: Address) -> None:
+    def renumber(self, payload_types: Mapping[int, int]) -> None:
+        """Give what is sent to this side other payload types, its own by those that come; never in encrypted media."""
+        numbers = rtp.second_bytes(payload_types) if self.plain else {}
+        if numbers != self._numbers:
+            self._numbers = numbers
+            self._changed()
+
+    def _send_edited(self, packet: bytes, to: Address) -> None:
+        if self._numbers:
+            packet = rtp.renumbered(packet, self._numbers)
         less = packet if self._thinner is None else self._thinner.thin(packet)
         if less is None:
             self._counters["relay_thinned"] += 1
@@ -127,7 +138,7 @@ class Leg:
         to = self._reachable(self.rtp.learner.destination)
         if to is None:
             return None
-        return (self.rtp.sendto if self._thinner is None else self._thin_send), to
+        return (self._edit_send if self._thinner is not None or self._numbers else self.rtp.sendto), to
 
     def rtcp_route(self) -> Route | None:
         """How to send RTCP to this side (RFC 5761); None when it is not known where."""
@@ -205,7 +216,7 @@ class Leg:
             self.rtcp.close()
             # No cycle of references stays behind: who relays all day would wait for the collector with a lot of them.
             self._changed = nobody
-            self._thin_send = _send_nothing
+            self._edit_send = _send_nothing
 
     def report(self, now: float) -> dict[str, Any]:
         """What this side sent so far, JSON-able. Jitter in milliseconds, age in seconds."""

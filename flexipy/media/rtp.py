@@ -4,7 +4,7 @@ RTP and RTCP are RFC 3550, both on one port RFC 5761 section 4, STUN, DTLS and Z
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flexipy.transport import stun
 
@@ -14,6 +14,7 @@ RTP, RTCP, OTHER, MALFORMED = range(4)
 RTP_HEADER = 12  # RFC 3550 section 5.1, without contributing sources
 RTCP_HEADER = 8  # RFC 3550 section 6.4, with the sender's SSRC
 SR, RR, SDES, BYE, APP, RTPFB, PSFB, XR = range(200, 208)
+_MARKER = 0x80
 _PLI = 1  # RFC 4585 section 6.3.1
 _CNAME = 1  # RFC 3550 section 6.5.1
 _BINDING_REQUEST = b"\x00\x01"
@@ -60,6 +61,24 @@ def sequence_of(packet: bytes) -> int:
 def timestamp_of(packet: bytes) -> int:
     """Timestamp of an RTP packet."""
     return int.from_bytes(packet[4:8], "big")
+
+
+def second_bytes(payload_types: Mapping[int, int]) -> dict[int, bytes]:
+    """What replaces the second byte of an RTP header, marker and payload type (RFC 3550 section 5.1), by what it is."""
+    return {
+        marker | old: bytes((marker | new,))
+        for old, new in payload_types.items()
+        for marker in (0, _MARKER)
+        if new < 128
+    }
+
+
+def renumbered(packet: bytes, replacements: dict[int, bytes]) -> bytes:
+    """An RTP packet with another payload type, where that of it has a replacement; anything else as it is."""
+    if len(packet) < RTP_HEADER or packet[0] & 0xC0 != 0x80:
+        return packet
+    second = replacements.get(packet[1])
+    return packet if second is None else packet[:1] + second + packet[2:]
 
 
 def is_handshake(datagram: bytes) -> bool:

@@ -47,10 +47,10 @@ class Candidate:
         fields = value.decode("utf-8", "replace").split()
         if len(fields) < 8 or fields[6].lower() != "typ":
             return None
-        component, priority, port = fields[1], fields[3], fields[5]
-        if not (component.isdigit() and priority.isdigit() and port.isdigit()) or int(port) > 65535:
+        component, priority, port = decimal(fields[1]), decimal(fields[3]), decimal(fields[5], 65535)
+        if component is None or priority is None or port is None:
             return None
-        return Candidate(fields[0], int(component), fields[2].upper(), int(priority), fields[4], int(port), fields[7])
+        return Candidate(fields[0], component, fields[2].upper(), priority, fields[4], port, fields[7])
 
     def __bytes__(self) -> bytes:
         text = f"{self.foundation} {self.component} {self.transport} {self.priority} {self.address} {self.port}"
@@ -166,12 +166,13 @@ class Media(Lines):
         fields = lines[0][2:].split()
         if len(fields) < 4:
             raise SdpError("a media line with too few fields")
-        port, slash, count = fields[1].partition(b"/")
-        if not port.isdigit() or int(port) > 65535 or (slash and not (count.isdigit() and 0 < int(count) < 1000)):
+        first, slash, several = fields[1].partition(b"/")
+        port, count = decimal(first, 65535), decimal(several, 999) if slash else 1
+        if port is None or not count:
             raise SdpError("a media line with a bad port")
         self.kind = fields[0].lower()
-        self.port = int(port)
-        self.count = int(count) if slash else 1
+        self.port = port
+        self.count = count
         self.protocol = fields[2]
         self.formats = fields[3:]
 
@@ -211,10 +212,8 @@ class Media(Lines):
         """Where RTCP is wanted: the `rtcp` attribute (RFC 3605), the RTP port with rtcp-mux, or the port after it."""
         if self.has(b"rtcp-mux"):
             return self.port
-        value = (self.attribute(b"rtcp") or b"").partition(b" ")[0]
-        if value.isdigit() and 0 < int(value) <= 65535:
-            return int(value)
-        return self.port + 1 if self.port else 0
+        value = decimal((self.attribute(b"rtcp") or b"").partition(b" ")[0], 65535)
+        return value or (self.port + 1 if self.port else 0)
 
     @property
     def rtcp_address(self) -> str | None:
@@ -261,13 +260,18 @@ class Media(Lines):
             place += 1
         self.lines.insert(place, connection_line(address))
 
+    @property
+    def payload_types(self) -> dict[bytes, int]:
+        """The formats that are payload types of RTP, by how they are written (RFC 3550 section 5.1)."""
+        return {text: number for text in self.formats if (number := decimal(text, 127)) is not None}
+
     def types_of(self, encoding: bytes) -> frozenset[int]:
         """The payload types that an encoding has here, `H264`, in any case."""
         wanted = encoding.upper()
         return frozenset(
-            int(number)
-            for number in self.formats
-            if number.isdigit() and self.encoding(number).partition(b"/")[0].upper() == wanted
+            number
+            for text, number in self.payload_types.items()
+            if self.encoding(text).partition(b"/")[0].upper() == wanted
         )
 
     def encoding(self, payload_type: bytes) -> bytes:
@@ -355,6 +359,14 @@ class Sdp(Lines):
         """The group that a section belongs to, empty for none."""
         mid = media.mid
         return next((group for group in self.bundles if mid and mid in group), [])
+
+
+def decimal(text: bytes | str, largest: int = 0xFFFFFFFF) -> int | None:
+    """The number that up to ten digits say; None for anything else, and above the largest."""
+    if not text.isascii() or not text.isdigit() or len(text) > 10:
+        return None
+    number = int(text)
+    return number if number <= largest else None
 
 
 def connection_line(address: str) -> bytes:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from flexipy.media.relay import Expected, Leg, RelayedCall
 from flexipy.media.thinning import Thinner
-from flexipy.proxy.api import RequestEvent
+from flexipy.proxy.api import Fork, RequestEvent
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
 from flexipy.sip.params import decode
+from flexipy.sip.sdp import Sdp
 from flexipy.sip.transaction import ServerTransaction
 
 Dialog = tuple[bytes, bytes, bytes]  # Call-ID and two tags, of who sent the INVITE first
@@ -37,6 +38,7 @@ class RelayBranch:
     address: bytes
     side: Side = field(default_factory=Side)
     described: bool = False  # it has sent a description
+    simplified: bool = False  # of which the caller was told the simplest form first
 
     def __repr__(self) -> str:
         return repr(decode(self.address))[1:-1]
@@ -91,6 +93,8 @@ class Exchange:
     Attributes:
         pending: what its offer said of each leg, which holds once it is answered: a refused offer changes nothing
             (RFC 3261 section 14.1).
+        offer: what the request described, for its answer to be compared with.
+        numbers: as `pending`, the payload types under which a branch's leg gets what the caller sends under others.
     """
 
     call: Call
@@ -99,6 +103,8 @@ class Exchange:
     initial: bool = False
     ends_call: bool = False
     pending: list[tuple[Leg, Expected, Thinner | None]] = field(default_factory=list)
+    offer: Sdp | None = None
+    numbers: dict[Leg, dict[int, int]] = field(default_factory=dict)
 
     def agree(self) -> None:
         """The offer is answered."""
@@ -106,7 +112,11 @@ class Exchange:
             if not leg.closed:
                 leg.expect(expected)
                 leg.thin(thinner)
+        for leg, numbers in self.numbers.items():
+            if not leg.closed:
+                leg.renumber(numbers)
         self.pending.clear()
+        self.numbers.clear()
 
 
 class CallTable:
@@ -172,6 +182,11 @@ class CallTable:
         # of cycles, which runs rarely.
         call.server = None
         call.relay.close()
+
+
+def forks(event: RequestEvent) -> bool:
+    """Whether a request goes to several devices."""
+    return isinstance(event.context, Fork) and event.context.added > 1
 
 
 def dialog_of(message: Message) -> Dialog | None:

@@ -2,6 +2,9 @@
 
 Each branch of a fork is a call of its own to the engine, so that its answers don't meet; the caller follows the
 description it got last. A call stays with the engine that took its first offer.
+
+Its copies keep their payload types, so that all devices are offered one form of H.264 alone (`forms.py`); but for
+encrypted media, of which there are no copies.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final
 
-from flexipy.modules.media_relay.calls import Dialog, dialog_of
+from flexipy.modules.media_relay.calls import Dialog, dialog_of, forks
 from flexipy.modules.media_relay.copies import Copies
+from flexipy.modules.media_relay.forms import keep_simplest_of
 from flexipy.modules.media_relay.ng import Engine, EngineError, Engines
 from flexipy.modules.media_relay.rewriting import description
-from flexipy.proxy.api import Fork, ModuleContext, ModuleError, RequestEvent, Response, ResponseEvent, SipError
+from flexipy.proxy.api import ModuleContext, ModuleError, RequestEvent, Response, ResponseEvent, SipError
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
 from flexipy.sip.params import decode
@@ -101,12 +105,14 @@ class ExternalRelay:
         sdp = description(request)
         if sdp is None and request.body:
             return None
-        if sdp is not None and self._mark and sdp.attribute(self._mark) == b"yes" and not _forks(event):
+        if sdp is not None and self._mark and sdp.attribute(self._mark) == b"yes" and not forks(event):
             return None
         if self._limit and self._living >= self._limit:
             self.context.counters["relay_refused"] += 1
             event.reply(503, "Media Relay Exhausted")
             return None
+        if sdp is not None and forks(event) and keep_simplest_of(sdp, secure=False):
+            request.set_body(bytes(sdp))
         copies = self._copies.setdefault(event.key, Copies())
         copies.members += 1
         session = Session(f"{decode(request.call_id)};{next(_numbers)}", request.tag(H.FROM), copies)
@@ -261,10 +267,6 @@ class ExternalRelay:
             await engine.ask("delete", call_id=session.name, from_tag=session.caller_tag, delete_delay=0)
         except EngineError as error:
             self.context.logger.info("%s: %s", session.name, error)  # it ends it by its own timeout
-
-
-def _forks(event: RequestEvent) -> bool:
-    return isinstance(event.context, Fork) and event.context.added > 1
 
 
 def _engine(text: str) -> Engine:

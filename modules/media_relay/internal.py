@@ -8,8 +8,9 @@ import time
 from functools import partial
 from typing import Final
 
-from flexipy.media.relay import MediaRelay, RelayedCall, RelayError, RelayOptions
-from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side
+from flexipy.media.relay import Leg, MediaRelay, RelayedCall, RelayError, RelayOptions
+from flexipy.modules.media_relay.calls import Call, CallTable, Exchange, RelayBranch, Side, forks
+from flexipy.modules.media_relay.forms import keep_simplest_of, may_renumber, name_simplest_first, renumbering
 from flexipy.modules.media_relay.less import LessMedia
 from flexipy.modules.media_relay.orphans import DialogSides, byes_of
 from flexipy.modules.media_relay.rewriting import (
@@ -22,10 +23,10 @@ from flexipy.modules.media_relay.rewriting import (
     redirect_session,
     relayed,
 )
-from flexipy.proxy.api import Fork, ModuleContext, Request, RequestEvent, Response, ResponseEvent, SipError
+from flexipy.proxy.api import ModuleContext, Request, RequestEvent, Response, ResponseEvent, SipError
 from flexipy.sip import names as H
 from flexipy.sip.message import Message
-from flexipy.sip.sdp import Sdp, is_address
+from flexipy.sip.sdp import Media, Sdp, is_address
 from flexipy.transport.flow import Flow
 
 _MARKED: Final = b"yes"
@@ -125,9 +126,11 @@ class InternalRelay:
         except RelayError as error:
             self._refuse(event, error)
             return
+        if sdp is not None and forks(event) and not agrees_on_keys(sdp):
+            keep_simplest_of(sdp, secure=True)
         branch = RelayBranch(request.uri_raw)
         call.branches[event] = branch
-        self._calls.expect_response(event, Exchange(call, branch, from_caller=True, initial=True))
+        self._calls.expect_response(event, Exchange(call, branch, from_caller=True, initial=True, offer=sdp))
         if sdp is not None:
             edit = partial(self._offer_to_branch, call, branch, sdp)
             event.before_send = [*(event.before_send or ()), edit]
@@ -139,8 +142,7 @@ class InternalRelay:
         if self._prevent_loops and any(self._relay.owns(media.address or "", media.port) for _, media in offered):
             return False
         if self._mark and sdp.attribute(self._mark) == _MARKED:
-            forks = isinstance(event.context, Fork) and event.context.added > 1
-            return forks
+            return forks(event)
         return self._relay_without_ice or any(media.uses_ice for _, media in offered)
 
     def _open(self, event: RequestEvent) -> Call:
@@ -197,6 +199,8 @@ class InternalRelay:
         response = event.response
         status = response.status
         branch = exchange.branch
+        if exchange.initial and not branch.described:
+            branch.simplified = status < 200 and forks(request_event)
         if exchange.initial and event.flow is not None and not branch.side.bind:
             flow = event.flow
             branch.side = Side(flow.local[0], self._announced(flow), flow.remote[0])
@@ -271,6 +275,8 @@ class InternalRelay:
         call, branch = exchange.call, exchange.branch
         sender, reader = (call.caller, branch.side) if from_caller else (branch.side, call.caller)
         original = sdp.copy()
+        if from_caller:
+            exchange.offer = original
         try:
             for place, media in relayed(sdp):
                 if concluded_elsewhere(media):
@@ -283,10 +289,24 @@ class InternalRelay:
                     thinner = self._less.toward(said, self._sides[call].behind_proxy(from_caller))
                     exchange.pending.append((near, expected_of(said, sender.signalling), thinner))
                 redirect(media, far, reader.announced)
+                if not from_caller:
+                    self._settle_forms(exchange, place, media, branch_leg)
         except RelayError as error:
             raise SipError("Media Relay Exhausted", 503) from error
         if sdp.media and any(not concluded_elsewhere(media) for media in original.media):
             self._finish(sdp, reader, message)
+
+    def _settle_forms(self, exchange: Exchange, place: int, media: Media, leg: Leg) -> None:
+        """Let a branch have what the caller sends by the payload types that it names."""
+        numbers = exchange.numbers.setdefault(leg, {})
+        offer = exchange.offer if exchange.from_caller else None
+        if offer is None or place >= len(offer.media):
+            return  # it is the branch that offers, and the caller will send what is on offer
+        offered = offer.media[place]
+        if may_renumber(offered) and may_renumber(media):
+            numbers.update(renumbering(offered, media))
+            if exchange.branch.simplified and (exchange.initial or exchange.call.winner is None):
+                name_simplest_first(offered, media)
 
     def _is_own(self, uri: bytes) -> bool:
         return self.context.agent.is_own(uri)[0]

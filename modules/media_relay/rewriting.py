@@ -12,7 +12,7 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Message
 from flexipy.sip.octets import SPACE
-from flexipy.sip.sdp import Candidate, Media, Sdp, is_address
+from flexipy.sip.sdp import Candidate, Media, Sdp, decimal, is_address
 
 _UNSPECIFIED: Final = ("0.0.0.0", "::")
 # RFC 8445 section 5.1.2.2: relayed candidates come last.
@@ -64,7 +64,7 @@ def expected_of(media: Media, signalling_ip: str) -> Expected:
         rtcp_known,
         media.rtcp_port,
         media.has(b"rtcp-mux"),
-        frozenset(int(number) for number in media.formats if number.isdigit()) if media.is_rtp else frozenset(),
+        frozenset(media.payload_types.values()) if media.is_rtp else frozenset(),
         media.is_secure or not media.is_rtp,
         signalling_ip,
         ufrag.decode("ascii", "replace") if ufrag else None,
@@ -77,10 +77,10 @@ def _clock_rates(media: Media) -> dict[int, int]:
     """The RTP clock of each payload type that says it, in Hz (RFC 8866 section 6.6)."""
     rates: dict[int, int] = {}
     for value in media.attributes(b"rtpmap"):
-        number, _, encoding = value.partition(b" ")
-        rate = encoding.strip().split(b"/")[1:2]
-        if number.isdigit() and rate and rate[0].isdigit() and len(rate[0]) < 10:
-            rates[int(number)] = int(rate[0])
+        text, _, encoding = value.partition(b" ")
+        number, rate = decimal(text, 127), encoding.strip().split(b"/")[1:2]
+        if number is not None and rate and rate[0].isdigit() and len(rate[0]) < 10:
+            rates[number] = int(rate[0])
     return rates
 
 

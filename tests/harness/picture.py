@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -17,7 +17,8 @@ except ImportError:  # pragma: no cover
 WIDTH, HEIGHT = 352, 288
 FPS = 15
 _FRAMES = 2 * FPS  # before it begins anew
-_STAP_A, _FU_A = 24, 28
+_STAP_A, FU_A = 24, 28
+_FRAGMENT = 100  # bytes
 _START = b"\0\0\0\1"
 _BAR = 40  # pixels wide
 _STEP = WIDTH * 2 // _FRAMES  # pixels that the bar moves, twice across in all
@@ -42,6 +43,20 @@ def film() -> tuple[tuple[bytes, ...], ...]:
         "x264-params": "slice-max-size=1000",
     }
     return tuple(tuple(_nals(bytes(packet))) for frame in _frames() for packet in codec.encode(frame))
+
+
+def fragments_of(units: Sequence[bytes]) -> list[bytes]:
+    """NAL units as packetization mode 1 may have them: larger ones in two fragments (RFC 6184 section 5.8)."""
+    payloads: list[bytes] = []
+    for unit in units:
+        if len(unit) <= _FRAGMENT:
+            payloads.append(unit)
+            continue
+        indicator, kind = unit[0] & 0xE0 | FU_A, unit[0] & 0x1F
+        middle = len(unit) // 2
+        payloads.append(bytes((indicator, 0x80 | kind)) + unit[1:middle])
+        payloads.append(bytes((indicator, 0x40 | kind)) + unit[middle:])
+    return payloads
 
 
 def need_av() -> None:
@@ -132,7 +147,7 @@ def _unpacked(payload: bytes) -> Iterator[bytes]:
             size = int.from_bytes(payload[at : at + 2], "big")
             yield _START + payload[at + 2 : at + 2 + size]
             at += 2 + size
-    elif kind == _FU_A:
+    elif kind == FU_A:
         if payload[1] & 0x80:
             yield _START + bytes((payload[0] & 0xE0 | payload[1] & 0x1F,))
         yield payload[2:]

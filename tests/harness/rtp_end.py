@@ -9,12 +9,12 @@ import asyncio
 import math
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle
 from typing import Self
 
 from tests.harness.events import PATIENCE, Events, until
-from tests.harness.picture import FPS, Viewer, film
+from tests.harness.picture import FPS, FU_A, Viewer, film, fragments_of
 from tests.harness.tone import frequency_of
 
 Address = tuple[str, int]
@@ -212,14 +212,35 @@ class VideoEnd(RtpEnd):
 
     Attributes:
         viewer: what became of the pictures that came.
+        agreed: packetization modes by the payload types that it takes.
+        foreign: payload types that came and were not agreed on.
+        unfit: fragments that came under a payload type of mode 0.
     """
 
     def __init__(self) -> None:
         super().__init__(96)
         self.viewer = Viewer()
+        self.agreed: dict[int, int] = {}
+        self.foreign: set[int] = set()
+        self.unfit = 0
+        self._fragments = False
+
+    def agree(self, forms: Mapping[int, str]) -> None:
+        """Take these forms of H.264 alone: payload types and their parameters."""
+        self.agreed = {number: mode_of(parameters) for number, parameters in forms.items()}
+        self.payload_type = next(iter(forms))
+
+    def send_as(self, forms: Iterable[tuple[int, str]]) -> None:
+        """Send in the first form that is agreed on, in fragments where it is mode 1."""
+        self.payload_type, parameters = next(form for form in forms if form[0] in self.agreed)
+        self._fragments = mode_of(parameters) == 1
 
     def _take(self, kind: int, marker: bool, sequence: int, timestamp: int, payload: bytes) -> None:
-        if kind == self.payload_type:
+        if kind not in self.agreed:
+            self.foreign.add(kind)
+        elif self.agreed[kind] == 0 and payload[0] & 0x1F == FU_A:
+            self.unfit += 1
+        else:
             self.viewer.take(sequence, payload, marker)
 
     async def sees(self, moves: int = 5) -> None:
@@ -235,12 +256,17 @@ class VideoEnd(RtpEnd):
         while True:
             if self.key_frames_wanted != wanted:
                 wanted, at = self.key_frames_wanted, 0
-            pieces = pictures[at]
+            pieces = fragments_of(pictures[at]) if self._fragments else pictures[at]
             for index, piece in enumerate(pieces, 1):
                 self._emit(piece, timestamp, index == len(pieces))
             at = (at + 1) % len(pictures)
             timestamp += _PICTURE_CLOCK // FPS
             await asyncio.sleep(1 / FPS)
+
+
+def mode_of(parameters: str) -> int:
+    """The packetization mode of H.264 in an `fmtp` (RFC 6184 section 8.1)."""
+    return 1 if "packetization-mode=1" in parameters else 0
 
 
 def alaw_tone(frequency: int) -> bytes:

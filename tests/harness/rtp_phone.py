@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from flexipy.sip.message import Message
 from flexipy.sip.sdp import Media, Sdp
-from tests.harness.rtp_end import AudioEnd, RtpEnd, VideoEnd
+from tests.harness.rtp_end import AudioEnd, RtpEnd, VideoEnd, mode_of
 from tests.harness.server import DOMAIN, Server
 from tests.harness.sip_phone import Dialog, Headers, Incoming, SipPhone, Transaction
 
-_ITS_H264 = "packetization-mode=1;profile-level-id=42801f"
+_ITS_H264 = "packetization-mode={};profile-level-id=42801f"
 _SDP_TYPE = ("Content-Type", "application/sdp")
 
 
@@ -27,6 +28,8 @@ class RtpPhone(SipPhone):
         tone: in Hz, what it says.
         video: whether it has a camera and a screen.
         password: another than that of the tests' accounts.
+        modes: packetization modes of H.264 that it knows, the one it likes most first; an offer has a form for each.
+            Without any it offers mode 1 and takes whatever it is offered.
 
     Attributes:
         audio: its ear and mouth.
@@ -43,10 +46,12 @@ class RtpPhone(SipPhone):
         tone: int = 900,
         video: bool = True,
         password: str | None = None,
+        modes: Sequence[int] = (),
     ) -> None:
         super().__init__(server, user, transport, host, password, domain)
         self.audio = AudioEnd(tone)
         self.video = VideoEnd()
+        self._modes = modes
         self._with_video = video
         self._version = 0
 
@@ -94,17 +99,27 @@ class RtpPhone(SipPhone):
             self.audio.digit_type = int(digits)
             lines = [f"m=audio {self.audio.port} RTP/AVP 8 {digits}", f"a=rtpmap:{digits} telephone-event/8000"]
         elif kind == "video" and self._with_video and (offered is None or offered.port):
-            number, parameters = (96, _ITS_H264) if offered is None else _h264(offered)
-            self.video.payload_type = number
-            lines = [
-                f"m=video {self.video.port} RTP/AVP {number}",
-                f"a=rtpmap:{number} H264/90000",
-                f"a=fmtp:{number} {parameters}",
-                f"a=rtcp-fb:{number} nack pli",
-            ]
+            forms = self._forms(offered)
+            if not forms:
+                return ["m=video 0 RTP/AVP 96"]
+            self.video.agree(forms)
+            lines = [f"m=video {self.video.port} RTP/AVP {' '.join(str(number) for number in forms)}"]
+            for number, parameters in forms.items():
+                lines += [f"a=rtpmap:{number} H264/90000", f"a=fmtp:{number} {parameters}"]
+                lines += [f"a=rtcp-fb:{number} nack pli"]
         else:
             return [f"m={kind} 0 RTP/AVP 0"]
         return [*lines, f"a={direction}"]
+
+    def _forms(self, offered: Media | None) -> dict[int, str]:
+        """H.264 as it offers it, or the form in which it takes it; none where it knows none of those on offer."""
+        if offered is None:
+            return {96 + place: _ITS_H264.format(mode) for place, mode in enumerate(self._modes or (1,))}
+        found = _h264(offered)
+        if not self._modes:
+            return dict(found[:1] or [(_format(offered, b"H264") or 96, "")])
+        liked = [form for mode in self._modes for form in found if mode_of(form[1]) == mode]
+        return dict(liked[:1])
 
     def connect_media(self, message: Message) -> None:
         """Send to where a description in a message says."""
@@ -112,6 +127,8 @@ class RtpPhone(SipPhone):
         for end, kind in ((self.audio, b"audio"), (self.video, b"video")):
             for media in sdp.media:
                 if media.kind == kind and media.port and media.address and end in self.ends:
+                    if kind == b"video" and self._modes:
+                        self.video.send_as(_h264(media, in_order=True))
                     end.send_to((media.address, media.port))
 
     # --- what one does with a telephone ------------------------------------------------------------------
@@ -155,12 +172,15 @@ def _format(media: Media, encoding: bytes) -> int | None:
     return None
 
 
-def _h264(media: Media) -> tuple[int, str]:
-    """The payload type and the parameters of H.264; packetization mode 1 is preferred, as most phones do."""
+def _h264(media: Media, in_order: bool = False) -> list[tuple[int, str]]:
+    """Payload types and parameters of H.264; packetization mode 1 is preferred, as most phones do."""
+    parameters = {
+        number: text.decode() for number, _, text in (line.partition(b" ") for line in media.attributes(b"fmtp"))
+    }
+    encodings = ((number, media.encoding(number)) for number in media.formats)
     found = [
-        (int(number), parameters.decode())
-        for number, _, parameters in (value.partition(b" ") for value in media.attributes(b"fmtp"))
-        if media.encoding(number).upper().startswith(b"H264")
+        (int(number), parameters.get(number, "")) for number, name in encodings if name.upper().startswith(b"H264")
     ]
-    found.sort(key=lambda entry: "packetization-mode=1" not in entry[1])
-    return found[0] if found else (_format(media, b"H264") or 96, "")
+    if not in_order:
+        found.sort(key=lambda form: mode_of(form[1]) != 1)
+    return found

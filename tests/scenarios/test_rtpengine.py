@@ -102,3 +102,19 @@ async def test_without_an_engine_calls_are_refused(house: Server, engines: list[
             engine.kill()
         refused = await (await alice.invite(f"sip:bob@{DOMAIN}")).final()
         assert refused.status == 503
+
+
+@pytest.mark.parametrize("modes", [((1, 0), (0,), (0, 1)), ((0,), (1, 0), (1, 0))])
+async def test_every_screen_takes_the_form_in_which_the_door_sends(house: Server, modes: list[tuple[int, ...]]) -> None:
+    door = RtpPhone(house, "door", modes=(0, 1))
+    screens = [RtpPhone(house, "screen", modes=mode) for mode in modes]
+    async with door, screens[0], screens[1], screens[2]:
+        await asyncio.gather(*(screen.register() for screen in screens))
+        call = await door.call(screens[0].uri)
+        for screen in screens:
+            screen.show_early(await screen.incoming("INVITE"), talk=False)
+            door.connect_media(await call.response(183))
+            await screen.video.sees()
+        await asyncio.gather(*(screen.video.sees() for screen in screens))
+        assert not any(screen.video.foreign or screen.video.unfit for screen in screens)
+        call.cancel()

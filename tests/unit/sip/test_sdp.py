@@ -109,6 +109,8 @@ def test_the_zero_address_is_an_old_way_to_hold() -> None:
         b"v=0\r\nm=audio x RTP/AVP 0\r\n",
         b"v=0\r\nm=audio 65536 RTP/AVP 0\r\n",
         b"v=0\r\nm=audio 10/0 RTP/AVP 0\r\n",
+        b"v=0\r\nm=audio " + b"9" * 5000 + b" RTP/AVP 0\r\n",
+        b"v=0\r\nm=audio 10/" + b"9" * 5000 + b" RTP/AVP 0\r\n",
         b"v=0\r\nnonsense\r\n",
         b"v=0\r\n" + b"a=x\r\n" * 5000,
     ],
@@ -148,3 +150,14 @@ def test_sections_see_what_the_session_level_loses() -> None:
 def test_candidates_are_read_or_left(value: bytes) -> None:
     found = Candidate.parse(value)
     assert found is None or 0 <= found.port <= 65535
+
+
+def test_numbers_that_are_none_or_too_large_are_left() -> None:
+    endless = b"9" * 5000
+    text = b"v=0\r\nm=audio 10 RTP/AVP 0 128 %b \xc2\xb2\r\na=rtpmap:%b H264/90000\r\na=rtcp:%b\r\n" % ((endless,) * 3)
+    (media,) = Sdp.parse(text).media
+    assert media.payload_types == {b"0": 0}
+    assert media.types_of(b"H264") == frozenset()
+    assert media.rtcp_port == 11
+    assert Candidate.parse("1 1 UDP 1 192.0.2.1 \u00b2 typ host".encode()) is None
+    assert Candidate.parse(b"1 1 UDP %b 192.0.2.1 1 typ host" % endless) is None
