@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -56,3 +59,18 @@ def test_no_compiled_file_lies_beside_the_source() -> None:
 def test_what_is_said_is_what_runs() -> None:
     compiled = type(Pipeline.run).__name__ != "function"
     assert compilation.describe().startswith("compiled" if compiled else "interpreted (")
+
+
+def test_a_translator_that_is_killed_leaves_an_installation_that_is_interpreted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the kernel does it where memory runs out."""
+    pytest.importorskip("setuptools")
+    monkeypatch.setattr(sys, "path", [str(ROOT / "packaging"), *sys.path])
+    import compiling
+
+    monkeypatch.setattr(compiling, "_mypyc", lambda scratch, result: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(compiling._Build, "reason", "")
+
+    assert compiling._translate(str(tmp_path)) == []
+    assert compiling._Build.reason == "mypyc failed at installation (status -9)"
