@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,6 +139,24 @@ class Server:
         if first:
             for process in (self._process.pid, 0):
                 os.sched_setscheduler(process, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+    @contextmanager
+    def standing_still(self, after: float, seconds: float) -> Iterator[None]:
+        """Stop it for a while, as a host does that has other things to do.
+
+        Args:
+            after: seconds from the beginning of the block.
+            seconds: for how long.
+        """
+        signals = ((after, signal.SIGSTOP), (after + seconds, signal.SIGCONT))
+        timers = [threading.Timer(when, self._process.send_signal, (which,)) for when, which in signals]
+        for timer in timers:
+            timer.start()
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.join()
 
     def output(self) -> str:
         """The end of what it printed."""
