@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _measure(operation: str, options: argparse.Namespace) -> None:
-    server = Server("compiled" if options.compiled else "interpreted", Needs(users=1000))
+    server = Server("compiled" if options.compiled else "interpreted", Needs(users=1000, refusals=True))
     cores = sorted(os.sched_getaffinity(0))
     server.pin(cores[0], options.first)
     os.sched_setaffinity(0, cores[-1:])

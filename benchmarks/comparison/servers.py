@@ -31,6 +31,7 @@ log-level=error
 log-directory={directory}
 state-directory={directory}/state
 control-socket={directory}/control
+{patience}
 tls-certificates-file={directory}/tls/cert.pem
 tls-certificates-private-key={directory}/tls/key.pem
 # all the traffic comes from one address
@@ -224,6 +225,7 @@ def _flexipy(directory: Path, port: int, needs: Needs, processes: int) -> list[s
             directory=directory,
             transports=" ".join(transports),
             workers=processes,
+            patience="" if needs.refusals else "max-processing-delay=0",
             filter=f"is_request && ({methods})",
         )
     )
@@ -254,11 +256,14 @@ class Needs:
         transports: to listen on.
         challenged: methods whose sender must prove who he is.
         users: how many accounts.
+        refusals: whether it may refuse what is too much. Where the cost of something is measured, that the machine has
+            other work to do, too, shall refuse nothing.
     """
 
     transports: tuple[str, ...] = ("udp",)
     challenged: tuple[str, ...] = ("REGISTER",)
     users: int = USERS
+    refusals: bool = False
 
 
 @dataclass(slots=True, frozen=True)
