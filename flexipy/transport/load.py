@@ -97,8 +97,8 @@ def _steps(steps: tuple[float, ...], height: float) -> int:
 class Queue:
     """The queue of a socket, or another in which messages wait.
 
-    What a hitch adds to the wait is forgiven, as far as answers are still in time: the wait counts from there, and from
-    the lowest point it has reached since. It may shrink slowly, but where it grows by the limit again it is too long.
+    What a hitch adds to the wait is forgiven for a while, as far as answers are still in time. The wait may go up and
+    down meanwhile: whoever is answered comes with the next request, so that what queued up comes back as a wave.
     """
 
     __slots__ = ("_empty", "_forgiven", "_jumped", "_last", "_lost", "_meter", "_name", "_until")
@@ -133,8 +133,6 @@ class Queue:
             seconds = max(seconds, 1.01 * self._meter.limit)
         elif now > self._until:
             self._forgiven = 0.0
-        else:
-            self._forgiven = min(self._forgiven, seconds)
         self._lost = lost
         if self._meter.judge(self._name, seconds, self._forgiven) and not hitch:
             self._forgiven = 0.0
