@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comparison.lanes import OPERATIONS, Lanes, Operation
 from comparison.probe import Probe
-from comparison.servers import Needs, Server
+from comparison.servers import Server
 from comparison.sipp import LoadError, Outcome
 
 _CALLED = range(400)
@@ -57,7 +57,7 @@ def cost(name: str, operation: Operation, scale: Scale, report: Report) -> None:
 
 def rates(name: str, operation: Operation, scale: Scale, report: Report) -> None:
     """The highest rate that is borne; delays at half of it; what is left at twice as much, and right afterwards."""
-    with _Started(name, operation, _CALLED) as (server, lanes):
+    with _Started(name, operation, _CALLED, refusals=True) as (server, lanes):
         most = _most(lanes, scale)
         report("rate", most)
         with Probe(server.port) as probe:
@@ -93,9 +93,9 @@ WITH: dict[str, tuple[str, ...]] = {
 class _Started:
     """A server with all users registered, for as long as the block lasts."""
 
-    def __init__(self, name: str, operation: Operation, users: range) -> None:
-        needs = operation.needs
-        self._server = Server(name, Needs(needs.transports, needs.challenged, max(len(users), 1000)))
+    def __init__(self, name: str, operation: Operation, users: range, *, refusals: bool = False) -> None:
+        needs = replace(operation.needs, users=max(len(users), 1000), refusals=refusals)
+        self._server = Server(name, needs)
         self._lanes = Lanes(self._server, operation, users)
         self._operation = operation
 

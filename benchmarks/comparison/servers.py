@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ log-level=error
 log-directory={directory}
 state-directory={directory}/state
 control-socket={directory}/control
+{patience}
 tls-certificates-file={directory}/tls/cert.pem
 tls-certificates-private-key={directory}/tls/key.pem
 # all the traffic comes from one address
@@ -138,6 +141,24 @@ class Server:
             for process in (self._process.pid, 0):
                 os.sched_setscheduler(process, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
+    @contextmanager
+    def standing_still(self, after: float, seconds: float) -> Iterator[None]:
+        """Stop it for a while, as a host does that has other things to do.
+
+        Args:
+            after: seconds from the beginning of the block.
+            seconds: for how long.
+        """
+        signals = ((after, signal.SIGSTOP), (after + seconds, signal.SIGCONT))
+        timers = [threading.Timer(when, self._process.send_signal, (which,)) for when, which in signals]
+        for timer in timers:
+            timer.start()
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.join()
+
     def output(self) -> str:
         """The end of what it printed."""
         return (self.directory / "output").read_text(errors="replace")[-2000:]
@@ -204,6 +225,7 @@ def _flexipy(directory: Path, port: int, needs: Needs, processes: int) -> list[s
             directory=directory,
             transports=" ".join(transports),
             workers=processes,
+            patience="" if needs.refusals else "max-processing-delay=0",
             filter=f"is_request && ({methods})",
         )
     )
@@ -234,11 +256,14 @@ class Needs:
         transports: to listen on.
         challenged: methods whose sender must prove who he is.
         users: how many accounts.
+        refusals: whether it may refuse what is too much. Where the cost of something is measured, that the machine has
+            other work to do, too, shall refuse nothing.
     """
 
     transports: tuple[str, ...] = ("udp",)
     challenged: tuple[str, ...] = ("REGISTER",)
     users: int = USERS
+    refusals: bool = False
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -149,7 +150,8 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, early.set)
     try:
         server = ProxyServer(config, *server_options, worker)
-        await server.start()
+        if not await _started(server, leaving):
+            return 0
     except StartError as error:
         report_failure(error, report)
         return 1
@@ -168,6 +170,26 @@ async def serve(
     if pidfile:
         Path(pidfile).unlink(missing_ok=True)
     return 0
+
+
+async def _started(server: ProxyServer, leaving: asyncio.Event) -> bool:
+    """Start a server; False where it is told to leave before it has, and then it has left.
+
+    What it waits for may never come: a worker that begins asks others, which leave as well.
+    """
+    starting = asyncio.ensure_future(server.start())
+    told = asyncio.ensure_future(leaving.wait())
+    await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    logger.info("leaving before it has begun")
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    await server.stop(drain=0)
+    return False
 
 
 def report_failure(error: StartError, log: bool) -> None:

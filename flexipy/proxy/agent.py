@@ -86,7 +86,7 @@ class Agent:
         )
         self.pipeline = Pipeline(self, ())
         self.load = LoadMeter(options.max_processing_delay)
-        self._loop_lag = self.load.queue("loop")
+        self._loop_lag = self.load.clock("loop")
         self._refusals = Refusals(self.layer, self.counters, options.overload_retry_after, options.server_header)
         self._tick_due = 0.0
         self._admissions: tuple[Callable[[Flow, float], bool], ...] = ()
@@ -422,7 +422,7 @@ class Agent:
         if not self.timers.idle:
             self._start_ticking()
         else:
-            self._loop_lag.emptied()
+            self._loop_lag.stopped()
 
     def spawn(
         self, work: Awaitable[Any], on_failure: Callable[[BaseException], None] | None = None

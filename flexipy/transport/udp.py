@@ -146,14 +146,15 @@ class UdpSocket:
             return
         except OSError:
             return
+        now = time.time()  # the kernel's stamps are of this clock
         waited, lost = 0.0, 0
         for _, kind, raw in facts:
             if kind == _SO_TIMESTAMPNS and len(raw) == _STAMP.size:
                 seconds, nanoseconds = _STAMP.unpack(raw)
-                waited = time.time() - seconds - nanoseconds / 1e9
+                waited = now - seconds - nanoseconds / 1e9
             elif kind == _SO_RXQ_OVFL:
                 lost = int.from_bytes(raw, sys.byteorder)
-        self._queue.waited(waited, lost)
+        self._queue.waited(waited, now, lost)
 
     def _strip(self, data: bytes, flow: UdpFlow) -> bytes:
         """Deal with what does not begin like SIP; returns the message after leading line ends, if any."""

@@ -258,7 +258,8 @@ class Bus:
                 self._guarded(self._on_frame, sender, frame)
         if self._queue is not None:
             if turns:
-                self._queue.waited(time.monotonic() - turns[0][2])
+                now = time.monotonic()
+                self._queue.waited(now - turns[0][2], now)
             else:
                 self._queue.emptied()
         if turns and not self._scheduled and self._loop is not None:

@@ -88,9 +88,9 @@ class Worker:
         self._early: list[tuple[int, bytes]] = []
         self._learning: set[int] = set()
         self._learned = asyncio.Event()
-        self._idle: set[int] = set()  # the others that have nothing more to do
+        self._present = set(alive)  # the others that have begun and not left
+        self._idle: set[int] = set()  # those that have nothing more to do
         self._said_idle = False
-        self._gone: set[int] = set()
         self._alone = asyncio.Event()
         self._questions: dict[int, asyncio.Future[str]] = {}
         self._asked = int.from_bytes(self.life, "big") >> 1  # answers to a former life find nobody
@@ -157,11 +157,13 @@ class Worker:
         if not busy and not self._said_idle:
             self._said_idle = True
             self.bus.post_all(bytes((IDLE,)))
-        return busy or len(self._idle) < self.count - 1
+        return busy or not self._present <= self._idle
 
     async def outlive_others(self) -> None:
         """As the one that writes the journal, wait until the others change nothing any more; then know all they did."""
         if self.replication.writes_journal:
+            if not self._present:
+                self._alone.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_OUTLIVING):
                     await self._alone.wait()
@@ -319,8 +321,8 @@ class Worker:
             if flow is not None:
                 flow.close()
         elif kind == GONE:
-            self._gone.add(sender)
-            if len(self._gone) == self.count - 1:
+            self._present.discard(sender)
+            if not self._present:
                 self._alone.set()
         elif kind == IDLE:
             self._idle.add(sender)
@@ -334,8 +336,9 @@ class Worker:
     def _greet(self, sender: int, frame: bytes) -> None:
         """A worker begins, perhaps anew: tell it what it asks for."""
         self.bus.forget(sender)
+        self._present.add(sender)
         self._idle.discard(sender)
-        self._gone.discard(sender)
+        self._alone.clear()
         if self._flows is not None:
             self._flows.forget(sender)
         if self._transports is not None:

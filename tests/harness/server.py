@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 import flexipy
@@ -197,12 +199,14 @@ class Server:
         return self.program
 
     async def reload(self) -> list[str]:
-        """Have it read its files anew (SIGHUP); the problems it logs about them."""
+        """Have it read its files anew (SIGHUP); the problems it logs about them, each once for all workers."""
         program = self._running()
         before = len(program.output.seen)
         program.process.send_signal(signal.SIGHUP)
-        await program.prints(r"INFO flexipy: reloaded")
-        return [line for line in program.output.seen[before:] if "reload: " in line]
+        await self.all_log(r"INFO flexipy: reloaded")
+        found = (line.partition("reload: ") for line in program.output.seen[before:])
+        told = Counter(mark + problem for _, mark, problem in found if mark)
+        return [problem for problem, count in told.items() for _ in range(ceil(count / self.workers))]
 
     def check_log(self) -> None:
         """Assert that nothing went wrong inside since the last look."""
@@ -237,27 +241,52 @@ class Server:
         return b"".join(chunks).decode().rstrip("\n")
 
     @property
+    def workers(self) -> int:
+        """How many processes share its work."""
+        return int(self._settings["global"]["workers"])
+
+    @property
+    def processes(self) -> list[Path]:
+        """What /proc tells of the processes that do its work."""
+        first = self._running().process.pid
+        found = [first] if self.workers == 1 else children(first)
+        return [Path(f"/proc/{process}") for process in found]
+
+    @property
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
-        return len(os.listdir(f"/proc/{self._running().process.pid}/fd"))
+        return sum(len(os.listdir(process / "fd")) for process in self.processes)
 
     @property
     def udp_ports(self) -> int:
         """How many UDP sockets it has open: connections come and go, these are its own and those of calls."""
-        process = Path(f"/proc/{self._running().process.pid}")
-        tables = ((process / "net" / name).read_text().splitlines()[1:] for name in ("udp", "udp6"))
-        sockets = {f"socket:[{line.split()[9]}]" for table in tables for line in table}
-        return sum(_link(entry) in sockets for entry in (process / "fd").iterdir())
+        return sum(map(_udp_sockets, self.processes))
 
     @property
     def memory(self) -> int:
         """The memory that it really takes, in KiB."""
-        status = Path(f"/proc/{self._running().process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0])
+        texts = [(process / "status").read_text() for process in self.processes]
+        return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in texts)
 
     async def logs(self, pattern: str) -> re.Match[str]:
         """Wait for a line of the log; each counts once."""
         return await self._running().prints(pattern)
+
+    async def all_log(self, pattern: str) -> None:
+        """Wait for a line of the log of each worker."""
+        for _ in range(self.workers):
+            await self.logs(pattern)
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _udp_sockets(process: Path) -> int:
+    tables = ((process / "net" / name).read_text().splitlines()[1:] for name in ("udp", "udp6"))
+    sockets = {f"socket:[{line.split()[9]}]" for table in tables for line in table}
+    return sum(_link(entry) in sockets for entry in (process / "fd").iterdir())
 
 
 def _link(path: Path) -> str:

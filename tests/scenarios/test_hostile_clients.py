@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import socket
 import ssl
@@ -67,13 +66,8 @@ async def registers(server: Server, transport: str = "udp") -> None:
         assert (await alice.register()).status == 200
 
 
-def process(server: Server) -> Path:
-    assert server.program is not None
-    return Path(f"/proc/{server.program.process.pid}")
-
-
 def memory(server: Server) -> int:
-    return int((process(server) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 1024 * server.memory
 
 
 def open_connections(server: Server) -> int:
@@ -84,7 +78,7 @@ def open_connections(server: Server) -> int:
     ours = {f"{host}:{port:04X}" for host in hosts for port in ports}
     found = 0
     for name in ("tcp", "tcp6"):
-        for line in (process(server) / "net" / name).read_text().splitlines()[1:]:
+        for line in (server.processes[0] / "net" / name).read_text().splitlines()[1:]:
             _, local, _, state, *_ = line.split()
             found += local in ours and state == "01"
     return found
@@ -212,6 +206,7 @@ async def test_the_limits_of_connections_hold_and_others_are_served(server: Serv
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(MANY + 500, hard)), hard))
     count = min(MANY, max(soft, min(MANY + 500, hard)) - 500)
+    limit, per_address = LIMIT * server.workers, PER_ADDRESS * server.workers  # they hold for each worker by itself
     refused = counters(server)["transport_connections_refused"]
     writers: list[asyncio.StreamWriter] = []
     try:
@@ -222,14 +217,14 @@ async def test_the_limits_of_connections_hold_and_others_are_served(server: Serv
                 found = await asyncio.gather(*(open_idle(server, address) for _ in range(500)), return_exceptions=True)
                 writers += [pair[1] for pair in found if not isinstance(pair, BaseException)]
                 if start == 500:  # 1000 from the first address
-                    await until(lambda: open_connections(server) <= PER_ADDRESS + 1, "one address has its share")
+                    await until(lambda: open_connections(server) <= per_address + 1, "one address has its share")
             await until(
-                lambda: counters(server)["transport_connections_refused"] - refused >= len(writers) - LIMIT,
+                lambda: counters(server)["transport_connections_refused"] - refused >= len(writers) - limit,
                 "those beyond the limit are refused",
             )
             # Those that the server has not looked at yet stand in the kernel's table for a moment.
-            await until(lambda: open_connections(server) <= LIMIT, "no more are open than may be")
-            assert open_connections(server) > PER_ADDRESS
+            await until(lambda: open_connections(server) <= limit, "no more are open than may be")
+            assert open_connections(server) > per_address
             assert (await bob.register()).status == 200
             await registers(server, "udp")
     finally:
@@ -244,8 +239,9 @@ def test_the_server_takes_all_descriptors_that_the_system_allows(tmp_path: Path)
     modest = Server(tmp_path / "modest", transports=[("tcp", "127.0.0.1")])
     try:
         modest.start()
-        limits = (process(modest) / "limits").read_text()
-        assert next(line for line in limits.splitlines() if "open files" in line).split()[3] == str(hard)
+        for process in modest.processes:
+            limits = (process / "limits").read_text()
+            assert next(line for line in limits.splitlines() if "open files" in line).split()[3] == str(hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         modest.stop()

@@ -15,7 +15,7 @@ from tests.harness.fake_apns import FakeApns
 from tests.harness.fake_fcm import FakeFcm
 from tests.harness.fake_webpush import FakeWebPush
 from tests.harness.push_keys import signing_key
-from tests.harness.server import Server, python_path
+from tests.harness.server import Server, children, python_path
 from tests.harness.sip_phone import Incoming, SipPhone, Transaction
 
 _ROOT = Path(__file__).parents[2]
@@ -112,10 +112,10 @@ async def test_new_keys_serve_after_a_reload_and_spoilt_ones_do_not(place: Path)
         uri = await _goes_to_sleep(server, _APPLE)
         first = place / "keys" / "AuthKey_KEY1234567.p8"
         first.write_text("spoilt")
-        await server.logs("push keys were read")
+        await server.all_log("push keys were read")
         await server.reload()
-        await server.logs("push keys were read")
-        await server.logs("no signing key in it; the old one is used")
+        await server.all_log("push keys were read")
+        await server.all_log("no signing key in it; the old one is used")
         call = await carol.invite(uri)
         await apns.pushed("call")
         call.cancel()
@@ -126,19 +126,16 @@ async def test_new_keys_serve_after_a_reload_and_spoilt_ones_do_not(place: Path)
         # Apple gave the old key up: from now on only the new one is taken.
         apns.distrust("KEY1234567")
         await server.reload()
-        await server.logs("push keys were read")
+        await server.all_log("push keys were read")
         call = await carol.invite(uri)
         await apns.pushed("call")
         call.cancel()
         await call.final()
 
 
-def _sender_of(server: Server) -> int:
-    """The process that sends pushes."""
-    assert server.program is not None
-    process = server.program.process.pid
-    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return int(child)
+def _senders_of(server: Server) -> set[int]:
+    """The processes that send pushes, one for each worker."""
+    return {child for process in server.processes for child in children(int(process.name))}
 
 
 async def test_the_sending_process_may_die(place: Path) -> None:
@@ -146,11 +143,12 @@ async def test_the_sending_process_may_die(place: Path) -> None:
         uri = await _goes_to_sleep(server, _APPLE)
         apns.silent = True
         call = await carol.invite(uri)
-        before = _sender_of(server)
-        os.kill(before, signal.SIGKILL)
+        before = _senders_of(server)
+        for sender in before:
+            os.kill(sender, signal.SIGKILL)
         apns.silent = False
         await apns.pushed("call")
-        assert _sender_of(server) != before
+        assert _senders_of(server) != before
         await _wakes_and_answers(server, _APPLE, call)
 
 
@@ -159,9 +157,10 @@ async def test_the_sending_process_leaves_with_a_killed_server(place: Path) -> N
     async with FakeWebPush(place, server.authority):
         server.write_configuration({"module::PushNotification": {"enabled": "true", "web-push": "true"}})
         server.start()
-        sender = _sender_of(server)
+        senders = _senders_of(server)
+        assert len(senders) == server.workers
         server.kill9()
-        await until(lambda: not _runs(sender), "the sender is gone")
+        await until(lambda: not any(map(_runs, senders)), "the senders are gone")
 
 
 def _runs(process: int) -> bool:

@@ -278,3 +278,13 @@ def test_a_port_that_another_server_has_is_not_shared(own: Server, place: Path) 
     assert program is not None
     assert program.finish() == 1
     assert any("Address already in use" in line for line in program.output.seen)
+
+
+def test_workers_that_are_told_to_leave_while_they_begin_leave_at_once(own: Server) -> None:
+    for _ in range(3):
+        own.stop()
+        program = own.launch().program
+        assert program is not None
+        program.prints_now("worker 0 is ready")  # the other is about to ask it for what it knows
+        assert own.stop() < LEAVES_WITHIN
+        own.start()

@@ -56,7 +56,9 @@ _SERVER = (
         "100",
         "How long a message may have waited before the server looks at it. While it is longer, new requests are "
         "answered 503 with Retry-After; calls that stand, those being set up, and what ends them go on. With "
-        "credentials they are served until the delay is three times as long. 0 refuses none; flexipy's own parameter.",
+        "credentials they are served until the delay is three times as long. Time in which the server itself stood "
+        "still does not count for two seconds, as long as the delay with it is at most 400 ms. 0 refuses none; "
+        "flexipy's own parameter.",
         unit="ms",
     ),
     duration(
