@@ -37,6 +37,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         "_closing_since",
         "_framer",
         "_greeted",
+        "_held",
         "_last_activity",
         "_last_ping",
         "_partial_since",
@@ -69,6 +70,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._sent = False
         self._partial_since = 0.0
         self._blocked_since = 0.0
+        self._held = False
         self._closing_since = 0.0
 
     # -- asyncio.Protocol --------------------------------------------------------------------------
@@ -100,15 +102,32 @@ class StreamFlow(Flow, asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write: stop reading from it too."""
         self._blocked_since = time.monotonic()
-        if self._transport is not None and not self._transport.is_closing():
-            with contextlib.suppress(RuntimeError):
-                self._transport.pause_reading()
+        self._read_or_not()
 
     def resume_writing(self) -> None:
         self._blocked_since = 0.0
-        if self._transport is not None and not self._transport.is_closing():
+        self._read_or_not()
+
+    def hold(self) -> None:
+        """Read no more from the peer until `release`: its messages are more than can be dealt with."""
+        self._held = True
+        self._read_or_not()
+
+    def release(self) -> None:
+        """Read on."""
+        self._held = False
+        if self._partial_since:  # nobody could complete what had begun
+            self._partial_since = time.monotonic()
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
             with contextlib.suppress(RuntimeError):
-                self._transport.resume_reading()
+                if self._blocked_since or self._held:
+                    transport.pause_reading()
+                else:
+                    transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -209,7 +228,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         elif not self._greeted and 0 < options.handshake_timeout < now - self.opened_at:
             counters.handshake_timeouts += 1
             self._overdue("no first message")
-        elif self._partial_since and 0 < options.message_timeout < now - self._partial_since:
+        elif self._partial_since and not self._held and 0 < options.message_timeout < now - self._partial_since:
             counters.slow_messages += 1
             self._overdue("message not completed")
         elif self._blocked_since and 0 < options.send_timeout < now - self._blocked_since:

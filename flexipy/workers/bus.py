@@ -4,7 +4,7 @@ The inbox wakes its worker up. The board does not: what stands there (bindings a
 read whenever somebody is about to look for one, so that it costs no wake-up of its own. It is there before whoever
 wrote it goes on. The parent makes the sockets and keeps them open, so that what was sent to a worker that died is still
 there for the one that takes its place. Sending never waits: what the kernel does not take waits in the sender, up to a
-limit.
+limit. A worker that has more than it can deal with leaves the rest in the kernel, so that those who send notice it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _BUFFER: Final = 4 << 20  # bytes asked of the kernel; it may give less
 _SO_SNDBUFFORCE: Final = getattr(socket, "SO_SNDBUFFORCE", 32)
 _LIMIT: Final = 64 << 20  # bytes that wait for one worker that does not read
 _BATCH: Final = 64  # frames dealt with before the sockets have their turn
+_ENOUGH: Final = 4 << 20  # bytes of frames that have been read and not dealt with; the inbox is left alone meanwhile
 _NUDGE_AFTER: Final = 0.02  # seconds that something may stand on a board which nobody looks at
 
 OnFrame = Callable[[int, bytes], None]
@@ -59,14 +60,26 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Outlet:
-    """The way to one socket of another worker."""
+    """The way to one socket of another worker.
 
-    __slots__ = ("_blocked", "_packer", "_socket")
+    Args:
+        index: the number of this worker.
+        sock: that socket's other end.
+        on_room: called when less waits than before.
+    """
 
-    def __init__(self, index: int, sock: socket.socket) -> None:
+    __slots__ = ("_blocked", "_on_room", "_packer", "_socket")
+
+    def __init__(self, index: int, sock: socket.socket, on_room: Callable[[], None]) -> None:
         self._socket = sock
+        self._on_room = on_room
         self._packer = Packer(index, _LIMIT)
         self._blocked = False
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait."""
+        return self._packer.waiting
 
     def add(self, frame: bytes) -> bool:
         """Let a frame wait for `flush`; False where too many wait already."""
@@ -94,6 +107,7 @@ class Outlet:
     def _on_writable(self, loop: Loop) -> None:
         self.close(loop)
         self.flush(loop)
+        self._on_room()
 
     def close(self, loop: Loop) -> None:
         """Wait for room no longer."""
@@ -110,24 +124,36 @@ class Bus:
         mailboxes: of all workers.
         on_news: called with the sender and a frame from the board; perhaps in the middle of something else.
         on_frame: called with those from the inbox, one after the other.
+        on_room: called when less waits for some worker's inbox than before.
 
     Attributes:
         dropped: frames that were not sent because too many waited.
+        unread: bytes of the frames that came and have not been dealt with.
     """
 
-    def __init__(self, index: int, mailboxes: Sequence[Mailbox], on_news: OnFrame, on_frame: OnFrame) -> None:
+    def __init__(
+        self,
+        index: int,
+        mailboxes: Sequence[Mailbox],
+        on_news: OnFrame,
+        on_frame: OnFrame,
+        on_room: Callable[[], None],
+    ) -> None:
         self.dropped = 0
+        self.unread = 0
         self._inbox = mailboxes[index].inbox[0]
         self._board = mailboxes[index].board[0]
         self._on_news = on_news
         self._on_frame = on_frame
-        self._inboxes = [Outlet(index, mailbox.inbox[1]) for mailbox in mailboxes]
-        self._boards = [Outlet(index, mailbox.board[1]) for mailbox in mailboxes]
+        self._on_room = on_room
+        self._inboxes = [Outlet(index, mailbox.inbox[1], on_room) for mailbox in mailboxes]
+        self._boards = [Outlet(index, mailbox.board[1], _nobody_waits) for mailbox in mailboxes]
         self._others = [number for number in range(len(mailboxes)) if number != index]
         self._inbox_unpacker = Unpacker()
         self._board_unpacker = Unpacker()
         self._view = memoryview(bytearray(2 * LARGEST))
         self._turns: deque[tuple[int, bytes, float]] = deque()
+        self._reading = False
         self._due: list[int] = []
         self._read_at = 0.0
         self._nudging = False
@@ -143,7 +169,7 @@ class Bus:
     def start(self) -> None:
         """Begin to read."""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._inbox.fileno(), self._on_readable)
+        self._read_on()
 
     def stop(self) -> None:
         """Send what waits, as far as the kernel takes it, and look away."""
@@ -151,7 +177,7 @@ class Bus:
             return
         self._flush()
         self._flush_boards()
-        self._loop.remove_reader(self._inbox.fileno())
+        self._look_away()
         for outlet in (*self._inboxes, *self._boards):
             outlet.close(self._loop)
         self._loop = None
@@ -174,6 +200,10 @@ class Bus:
                 self._loop.call_soon(self._flush)
         return True
 
+    def waiting(self, number: int) -> int:
+        """How many bytes wait for a worker's inbox."""
+        return self._inboxes[number].waiting
+
     def post_all(self, frame: bytes) -> None:
         """Put a frame in the inbox of all others."""
         for number in self._others:
@@ -183,6 +213,7 @@ class Bus:
         due, self._due = self._due, []
         for number in due:
             self._inboxes[number].flush(self._loop)
+        self._on_room()
 
     def pin(self, number: int, frame: bytes) -> None:
         """Put a frame on a worker's board before this returns."""
@@ -228,7 +259,7 @@ class Bus:
     def _read(self, sock: socket.socket, unpacker: Unpacker, take: OnFrame) -> None:
         receive = sock.recv_into
         view = self._view
-        while True:
+        while self.unread < _ENOUGH or sock is self._board:
             try:
                 size = receive(view)
             except (BlockingIOError, InterruptedError):
@@ -236,14 +267,27 @@ class Bus:
             for sender, frame in unpacker.frames(bytes(view[:size])):
                 take(sender, frame)
 
+    def _read_on(self) -> None:
+        if not self._reading and self._loop is not None:
+            self._reading = True
+            self._loop.add_reader(self._inbox.fileno(), self._on_readable)
+
+    def _look_away(self) -> None:
+        if self._reading and self._loop is not None:
+            self._reading = False
+            self._loop.remove_reader(self._inbox.fileno())
+
     def _on_readable(self) -> None:
         self._read_at = time.monotonic()
         self._read(self._inbox, self._inbox_unpacker, self._queue_up)
+        if self.unread >= _ENOUGH:
+            self._look_away()
         if not self._scheduled:
             self._take_turns()
 
     def _queue_up(self, sender: int, frame: bytes) -> None:
         self._turns.append((sender, frame, self._read_at))
+        self.unread += len(frame)
 
     def _take_turns(self) -> None:
         self._scheduled = False
@@ -252,6 +296,7 @@ class Bus:
             if not turns:
                 break
             sender, frame, _ = turns.popleft()
+            self.unread -= len(frame)
             if frame[0] == NUDGE:
                 self.take_in()
             else:
@@ -262,6 +307,8 @@ class Bus:
                 self._queue.waited(now - turns[0][2], now)
             else:
                 self._queue.emptied()
+        if self.unread < _ENOUGH:
+            self._read_on()
         if turns and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._take_turns)
@@ -280,3 +327,7 @@ class Bus:
         """A worker has started anew: what its former life began to say will not be completed."""
         self._inbox_unpacker.forget(number)
         self._board_unpacker.forget(number)
+
+
+def _nobody_waits() -> None:
+    """Boards are written to by nobody who could wait."""

@@ -43,6 +43,11 @@ _LEARNING: Final = 10.0  # seconds for the others to tell a new worker what they
 _OUTLIVING: Final = 3.0  # seconds
 _ANSWERING: Final = 5.0  # seconds for a command of the control socket
 _WAYS_KEPT: Final = 65536
+# Bytes that wait for a worker: from which on nobody's connection is read who sends more, until when, and from which on
+# datagrams are dropped, as the kernel does where a socket has no room.
+_MUCH: Final = 1 << 20
+_LITTLE: Final = 1 << 19
+_MOST_OF_DATAGRAMS: Final = 4 << 20
 _ID: Final = struct.Struct("!I")
 _CONNECTION: Final = b"s"
 _DATAGRAM: Final = b"u"
@@ -72,7 +77,7 @@ class Worker:
         self.share = Share(index, self.count, self._say, self._take_in)
         self.life = os.urandom(4)
         self.handed_over = self.taken_over = self.lost = 0
-        self.bus = Bus(index, mailboxes, self._on_news, self._on_frame)
+        self.bus = Bus(index, mailboxes, self._on_news, self._on_frame, self._on_room)
         self.replication = Replication(index, self._publish, self.bus.take_in, _soon)
         self._prefix = branch_prefix
         self._alive = alive
@@ -84,6 +89,7 @@ class Worker:
         self._flows: DistantFlows | None = None
         self._ways_out: dict[int, bytes] = {}  # how a flow is named to others, with the frame's letter before it
         self._ways_in: dict[bytes, Flow] = {}
+        self._held: dict[StreamFlow, int] = {}  # connections that are not read -> the worker that has enough to do
         self._early_news: list[tuple[int, bytes]] = []
         self._early: list[tuple[int, bytes]] = []
         self._learning: set[int] = set()
@@ -185,10 +191,21 @@ class Worker:
             self._begin(data, flow, now)
             return
         way = self._ways_out.get(flow.id) or self._way_of(flow)
-        if self.bus.post(owner, way + data):
+        waiting = self.bus.waiting(owner)
+        if (waiting < _MOST_OF_DATAGRAMS or flow.reliable) and self.bus.post(owner, way + data):
             self.handed_over += 1
         else:
             self.lost += 1
+        if waiting > _MUCH and isinstance(flow, StreamFlow) and not flow.closed:
+            self._held[flow] = owner
+            flow.hold()
+
+    def _on_room(self) -> None:
+        """Read on from those who sent more to a worker than it could deal with."""
+        if self._held:
+            for flow in [flow for flow, owner in self._held.items() if self.bus.waiting(owner) < _LITTLE]:
+                del self._held[flow]
+                flow.release()
 
     def _begin(self, data: bytes, flow: Flow, now: float) -> None:
         if data.startswith(b"MESSAGE "):
@@ -251,6 +268,7 @@ class Worker:
     def closed(self, flow: StreamFlow) -> None:
         """It is gone."""
         self._ways_out.pop(flow.id, None)
+        self._held.pop(flow, None)
         self.bus.post_all(bytes((CLOSED,)) + name_of(self.life, flow.id))
 
     def _send(self, flow: DistantFlow, data: bytes) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from flexipy.transport.errors import FlowError, TransportError
 from flexipy.transport.flow import Flow
 from flexipy.transport.resolver import Target
+from flexipy.transport.stream import StreamFlow
 
 from .conftest import OK, OPTIONS, StartServer, eof, exactly, until
 
@@ -246,6 +247,25 @@ async def test_a_peer_that_does_not_read_is_given_up(start: StartServer) -> None
     await asyncio.wait_for(gone.wait(), 5)
     assert server.transports.counters.stuck_closed == 1
     writer.transport.abort()
+
+
+async def test_a_connection_on_hold_is_not_read(start: StartServer) -> None:
+    server = await start(TCP, message_timeout=0.1)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port())
+    writer.write(OPTIONS + OPTIONS[:-1])
+    _, flow = await server.received()
+    assert isinstance(flow, StreamFlow)
+
+    flow.hold()
+    writer.write(OPTIONS[-1:])
+    flow.resume_writing()  # that the peer reads again is no reason to read from it
+    await asyncio.sleep(0.3)  # time in which half a message would be given up
+    assert server.inbox.empty()
+    assert not flow.closed
+
+    flow.release()
+    assert (await server.received())[0] == OPTIONS
+    writer.close()
 
 
 async def test_close_sends_what_is_queued(start: StartServer) -> None:
