@@ -328,11 +328,14 @@ class Authentication(Module):
 
     def _credentials(self, request: Request, realm: str) -> tuple[int, Authorization] | None:
         """The credentials for our realm and where they stand; None where there are none that we can use."""
-        header = H.AUTHORIZATION if request.method == b"REGISTER" else H.PROXY_AUTHORIZATION
-        names = request.names
-        if header not in names:
+        register = request.method == b"REGISTER"
+        shape = request.shape
+        first = shape.authorization if register else shape.proxy_authorization
+        if first < 0:
             return None
-        for index in range(names.index(header), len(names)):
+        header = H.AUTHORIZATION if register else H.PROXY_AUTHORIZATION
+        names = shape.names
+        for index in range(first, len(names)):
             if names[index] is not header:
                 continue
             try:

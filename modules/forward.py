@@ -177,12 +177,11 @@ class Forward(Module):
     def on_request(self, event: RequestEvent) -> None:
         """Send it on."""
         request = event.request
-        names = request.names
         if self._unwanted:
             self._remove_params(event)
         if request.method == b"REGISTER" and self._add_path:
             self._put_path(event)
-        if H.ROUTE in names or event.route_token or not (self._routes or self._default_transport):
+        if request.shape.route >= 0 or event.route_token or not (self._routes or self._default_transport):
             event.forward()
             return
         event.forward(self._static_next_hop(event))
@@ -201,9 +200,10 @@ class Forward(Module):
         raw = request.uri_raw
         if SEMICOLON in raw and self._mentions(raw) and scheme_of(raw) in ("sip", "sips"):
             request.uri_raw = request.uri.without_params(self._unwanted).raw
-        if H.CONTACT not in request.names:
+        index = request.shape.contact
+        if index < 0:
             return
-        line = request.lines[request.names.index(H.CONTACT)]
+        line = request.lines[index]
         if not self._mentions(line) or request.method == b"REGISTER":
             return
         values = request.get_all(H.CONTACT)
@@ -225,5 +225,5 @@ class Forward(Module):
         scheme, _, rest = flow.record_route_uri.partition(b":")
         uri = scheme + b":" + (token + b"@" if token else b"") + rest + (b";ob" if token else b"")
         request = event.request
-        index = request.names.index(H.PATH) if H.PATH in request.names else len(request.names)
-        request.insert(index, H.PATH, b"Path: <" + uri + b">")
+        index = request.shape.at(H.PATH)
+        request.insert(index if index >= 0 else len(request.lines), H.PATH, b"Path: <" + uri + b">")

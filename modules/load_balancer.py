@@ -69,11 +69,11 @@ class LoadBalancer(Module):
         if not self._servers or event.route_token or (event.branch is not None and event.branch.flow_token):
             return
         request = event.request
-        index = len(request.names)
-        if H.ROUTE in request.names:
-            index = request.names.index(H.ROUTE)
-            if _place(NameAddr.parse(request.get_all(H.ROUTE)[0]).uri) in self._places:
-                return
+        index = request.shape.route
+        if index < 0:
+            index = len(request.lines)
+        elif _place(NameAddr.parse(request.get_all(H.ROUTE)[0]).uri) in self._places:
+            return
         request.insert(index, H.ROUTE, self._choose(request.call_id, event.now).line)
 
     def _choose(self, call_id: bytes, now: float) -> _Server:
@@ -90,9 +90,9 @@ class LoadBalancer(Module):
         if event.flow is not None or event.response.status not in _NOT_REACHED:
             return
         request = event.branch.request
-        if request is None or H.ROUTE not in request.names:
+        if request is None or request.shape.route < 0:
             return
-        server = self._by_line.get(request.lines[request.names.index(H.ROUTE)])
+        server = self._by_line.get(request.lines[request.shape.route])
         if server is not None:
             server.avoid_until = event.now + _REST
             self.context.counters["balanced_servers_lost"] += 1

@@ -91,16 +91,16 @@ class NatHelper(Module):
         """Correct the Contact, or remember the flow."""
         request = event.request
         method = request.method
-        if method not in _CORRECTED or H.CONTACT not in request.names:
+        if method not in _CORRECTED or request.shape.contact < 0:
             return
         if self._by_token:
             if self._wants_token(event):
                 event.incoming_token = self.context.transports.flow_token(event.flow)
             return
-        names = request.names
-        via = request.lines[names.index(H.VIA)]
+        shape = request.shape
+        via = request.lines[shape.via]
         sent_by = via.partition(b";")[0].rstrip()
-        if sent_by.endswith(event.flow.remote_host_port) or names.count(H.VIA) > 1:
+        if sent_by.endswith(event.flow.remote_host_port) or shape.vias > 1:
             return  # the address in the Via is the one it sends from, or another proxy was first
         host, port = _sent_by(request)
         self._correct(request, event.flow.remote, event.flow.transport, host, port)
@@ -117,7 +117,7 @@ class NatHelper(Module):
         self, message: Message, address: tuple[str, int], transport: bytes, host: str, port: int | None
     ) -> None:
         """Rewrite each Contact that names `host` and `port` so that it names `address`."""
-        index = message.names.index(H.CONTACT)
+        index = message.shape.contact
         values = split_values(unfold(message.lines[index].partition(b":")[2]))
         changed = False
         for place, raw in enumerate(values):
@@ -155,14 +155,14 @@ class NatHelper(Module):
     def on_response(self, event: ResponseEvent) -> None:
         """Correct the Contact of a device that answers directly."""
         response = event.response
-        if response.status < 180 or response.status >= 300 or H.CONTACT not in response.names or self._by_token:
+        index = response.shape.contact
+        if index < 0 or response.status < 180 or response.status >= 300 or self._by_token:
             return
         flow = event.flow
         request = event.branch.request
-        if flow is None or request is None or request.method not in _DIALOG or H.ROUTE in request.names:
+        if flow is None or request is None or request.method not in _DIALOG or request.shape.route >= 0:
             return
-        line = response.lines[response.names.index(H.CONTACT)]
-        if flow.remote_host_port in line:
+        if flow.remote_host_port in response.lines[index]:
             return
         if not self._answered_directly(request.uri_raw, flow.remote):
             return

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from itertools import compress
+from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flexipy.proxy.api import (
     Module,
@@ -41,6 +41,7 @@ from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
+from flexipy.sip.shape import Shape
 from flexipy.workers.replication import ReplicatedStore, Replication
 
 _REWRITE_PAUSE: Final = 0.1  # seconds between two steps of a rewrite, each of which takes less than a millisecond
@@ -268,7 +269,7 @@ class RegistrarModule(Module):
         request = event.request
         if not self._domains.manages(request.uri.host):
             return None
-        if H.ROUTE in request.names:
+        if request.shape.route >= 0:
             return None  # it only passes here on its way to another hop
         if self._refreshed(event):
             return None
@@ -296,30 +297,30 @@ class RegistrarModule(Module):
     def _refreshed(self, event: RequestEvent) -> bool:
         """Whether the request said what its device's last one said, and has been answered."""
         request = event.request
-        lines, names = request.lines, request.names
+        lines, shape = request.lines, request.shape
         aor = request.plain_to
-        if not aor or self._domains.merged or names.count(H.CONTACT) != 1 or names.count(H.SUPPORTED) > 1:
+        cseq = request.number
+        if not aor or cseq < 0 or self._domains.merged or shape.contacts != 1:
             return False
-        call_id = lines[names.index(H.CALL_ID)].partition(b":")[2].strip()
-        cseq = lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")[0]
-        if not cseq.isdigit():
+        if shape.supported >= 0 and shape.names.count(H.SUPPORTED) > 1:
             return False
+        call_id = request.call_id
         now = time.time()
         source = _source_of(request)
-        bindings = self.registrar.refresh(aor, source, call_id, int(cseq), event.incoming_token, now)
+        bindings = self.registrar.refresh(aor, source, call_id, cseq, event.incoming_token, now)
         if bindings is None:
             return False
-        supported = lines[names.index(H.SUPPORTED)] if H.SUPPORTED in names else b""
+        supported = lines[shape.supported] if shape.supported >= 0 else b""
         base = b"sip:" + aor.encode()
         gruu = supported.find(b"gruu") >= 0
         values = self.registrar.answer_values(base, call_id, gruu, bindings, now)
-        paths = tuple(request.get_all(H.PATH)) if H.PATH in names and supported.find(b"path") >= 0 else ()
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in shape.first and supported.find(b"path") >= 0 else ()
         self._answer(event, values, paths, bindings)
         return True
 
     def _registration(self, event: RequestEvent) -> Registration:
         request = event.request
-        names = request.names
+        names = request.shape.names
         aor = _address_of_record(request)
         if not self._domains.manages(aor.host):
             raise SipError("Not Found", 404)
@@ -363,10 +364,8 @@ class RegistrarModule(Module):
         self, event: RequestEvent, values: list[bytes], path: tuple[bytes, ...], bindings: list[Binding]
     ) -> None:
         response = event.response(200)
-        lines, names = response.lines, response.names
         for value in values:
-            lines.append(b"Contact: " + value)
-            names.append(H.CONTACT)
+            response.append(H.CONTACT, b"Contact: " + value)
         response.append(H.SUPPORTED, _SUPPORTED)
         if path:
             response.set_values(H.PATH, b"Path", list(path))
@@ -388,7 +387,10 @@ class RegistrarModule(Module):
         event.send_response(response)
 
 
-_DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT)).__contains__
+_DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT))
+_MOST_SHAPES: Final = 1024
+# How to pick the lines that decide out of all lines, for each shape of a REGISTER.
+_pickers: dict[Shape, Callable[[list[bytes]], Any]] = {}
 
 
 def _source_of(request: Request) -> int:
@@ -397,7 +399,13 @@ def _source_of(request: Request) -> int:
     Hashes of bytes are keyed for this process, so nobody outside can make two that are equal. One bit less of it fits
     where compiled code keeps small numbers, and is no object of its own for each binding.
     """
-    return hash(tuple(compress(request.lines, map(_DECIDES, request.names)))) >> 1 or 1
+    pick = _pickers.get(request.shape)
+    if pick is None:
+        if len(_pickers) >= _MOST_SHAPES:
+            _pickers.clear()
+        pick = itemgetter(*(index for index, name in enumerate(request.names) if name in _DECIDES))
+        _pickers[request.shape] = pick
+    return hash(pick(request.lines)) >> 1 or 1
 
 
 def _address_of_record(request: Request) -> SipUri:

@@ -109,6 +109,8 @@ HOT = {
         "flexipy/sip/params.py",
         "flexipy/sip/plain.py",
         "flexipy/sip/sdp.py",
+        "flexipy/sip/searching.py",
+        "flexipy/sip/shape.py",
         "flexipy/sip/status.py",
         "flexipy/sip/timers.py",
         "flexipy/sip/uri.py",

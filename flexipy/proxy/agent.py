@@ -22,6 +22,7 @@ from flexipy.sip.errors import ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
 from flexipy.sip.octets import COMMA
 from flexipy.sip.params import encode
+from flexipy.sip.searching import value_of
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key
@@ -147,16 +148,16 @@ class Agent:
             self._receive_response(message, now)
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
-        names = request.names
-        if H.VIA not in names:
+        shape = request.shape
+        index = shape.via
+        if index < 0:
             self.counters["unreadable_messages"] += 1
             return
-        index = names.index(H.VIA)
         method = request.method
         try:
             if COMMA in request.lines[index]:
                 routing.split_top_via(request)
-            via = request.lines[index].partition(b":")[2].strip()
+            via = value_of(request.lines[index])
             sent_by = routing.sent_by_of(via)
             if method == b"CANCEL":
                 key = server_key(request, via, sent_by, b"INVITE")
@@ -188,7 +189,7 @@ class Agent:
                 return
             if method == b"ACK" and self._acknowledges_us(request):
                 return
-            if H.ROUTE in names:
+            if shape.route >= 0:
                 self._take_own_routes(event)
         except SipError as error:
             self.counters["invalid_requests"] += 1
@@ -206,11 +207,11 @@ class Agent:
 
     def _acknowledges_us(self, request: Request) -> bool:
         """Whether an ACK is for an answer that we gave without a transaction: it carries the tag we made."""
-        to = request.lines[request.names.index(H.TO)]
+        to = request.lines[request.shape.to]
         return to.find(b";tag=fx") >= 0 and to.find(b";tag=" + self.to_tag(request)) >= 0
 
     def _reject_version(self, request: Request, flow: Flow, now: float) -> None:
-        if H.VIA in request.names and request.method != b"ACK":
+        if request.shape.via >= 0 and request.method != b"ACK":
             event = RequestEvent(self, request, flow, b"", now)
             event.send_stateless(event.response(505))
 
@@ -238,7 +239,7 @@ class Agent:
         if not check_response(response):
             self.counters["unreadable_messages"] += 1
             return
-        via = response.lines[response.names.index(H.VIA)].partition(b":")[2]
+        via = response.lines[response.shape.via]
         if COMMA in via:
             via = via.partition(b",")[0]
         transaction = self.layer.match_response(response, via)
@@ -311,7 +312,7 @@ class Agent:
         request = event.request
         now = event.now
         try:
-            if event.branch is not None and H.ROUTE in request.names:
+            if event.branch is not None and request.shape.route >= 0:
                 self.strip_own_routes(event)  # a Path that leads through ourselves
             routing.decrement_max_forwards(request)
             mark = routing.loop_mark(event.received_uri, request)

@@ -105,7 +105,7 @@ class RequestEvent:
     @property
     def local_target(self) -> bool:
         """Whether no foreign Route stands in the way: the request URI decides where it goes."""
-        return H.ROUTE not in self.request.names
+        return self.request.shape.route < 0
 
     def value(self, name: str) -> str | None:
         """A variable of the filter language, for `filter=` expressions."""

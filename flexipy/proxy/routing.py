@@ -14,8 +14,9 @@ from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import NameAddr, Via
 from flexipy.sip.message import Message, Request
-from flexipy.sip.octets import COMMA, QUOTE
+from flexipy.sip.octets import COMMA, LESS, QUOTE
 from flexipy.sip.params import find_param
+from flexipy.sip.searching import find_octet, value_of
 from flexipy.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _DIALOG_FORMING: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 
 def split_top_via(message: Message) -> None:
     """Give the topmost of several Via values on one line a line of its own."""
-    index = message.names.index(H.VIA)
+    index = message.shape.via
     line = message.lines[index]
     if COMMA in line:
         first = message.pop_first_value(H.VIA)
@@ -102,13 +103,13 @@ def first_route(request: Request) -> bytes | None:
     Raises:
         HeaderError: a Route that cannot be read.
     """
-    names = request.names
-    if H.ROUTE not in names:
+    index = request.shape.route
+    if index < 0:
         return None
-    line = request.lines[names.index(H.ROUTE)]
-    start = line.find(b"<")
-    end = line.find(b">", start)
-    if start < 0 or end < 0 or QUOTE in line:
+    line = request.lines[index]
+    start = find_octet(line, LESS, 0)
+    end = line.find(b">", start) if start >= 0 else -1
+    if end < 0 or QUOTE in line:
         return NameAddr.parse(request.get_all(H.ROUTE)[0]).uri_raw
     return line[start + 1 : end]
 
@@ -129,12 +130,11 @@ def decrement_max_forwards(request: Request) -> None:
     Raises:
         SipError: 483, it may go no further; or 400, not a number.
     """
-    names = request.names
-    if H.MAX_FORWARDS not in names:
+    index = request.shape.max_forwards
+    if index < 0:
         request.append(H.MAX_FORWARDS, b"Max-Forwards: 70")
         return
-    index = names.index(H.MAX_FORWARDS)
-    text = request.lines[index].partition(b":")[2].strip()
+    text = value_of(request.lines[index])
     if not text.isdigit() or len(text) > 9:
         raise HeaderError("bad Max-Forwards")
     left = int(text)
@@ -176,10 +176,10 @@ _unforeseeable: Final = _random_words().__next__
 
 def passed_here_before(request: Request, mark: bytes) -> bool:
     """Whether the request came through this process with the same routing already (RFC 5393 section 4.2.1)."""
-    names = request.names
-    if names.count(H.VIA) == 1 and request.lines[names.index(H.VIA)].find(INSTANCE) < 0:
+    shape = request.shape
+    if shape.vias == 1 and request.lines[shape.via].find(INSTANCE) < 0:
         return False
-    for name, line in zip(names, request.lines, strict=True):
+    for name, line in zip(shape.names, request.lines, strict=True):
         if name == H.VIA and line.find(INSTANCE) >= 0:
             for value in line.partition(b":")[2].split(b","):
                 branch = find_param(value, b"branch")

@@ -1,26 +1,58 @@
 """Reading the head of a message: its start line, its header lines and their names (RFC 3261 section 7).
 
-Two readers with the same results. `scan` looks at each octet once, which compiled code does best; `split` leaves the
-looking to the methods of bytes, which interpreted code does best. `read` is the one for the code at hand.
+The names are not read each time: a tree holds the beginnings of lines as they came before, in the order in which they
+came, and at each line the way that the last message took is tried first. A client writes its messages alike, so that
+nearly every line costs one comparison, and at the end of the way stands the shape of the message.
 """
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import Final
 
 from mypy_extensions import i64
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
-from flexipy.sip.octets import COLON, CR, LF, SPACE, TAB
+from flexipy.sip.octets import CR, LF
+from flexipy.sip.shape import EMPTY, Shape, shape_of
 
 MAX_HEADERS: Final = 512
 _CRLF: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
+# Strangers choose the ways: beyond so many steps the tree is forgotten, and grows again from what comes.
+_MOST_STEPS: Final = 8192
+_MOST_WAYS: Final = 64
+_LONGEST_WAY: Final = 64  # headers
+_LONGEST_TITLE: Final = 64  # octets
 
-Head = tuple[bytes, list[bytes], list[bytes], bytes]
-"""Start line; header lines, a folded one whole; their canonical names; what follows the empty line."""
+Head = tuple[bytes, list[bytes], Shape, bytes]
+"""Start line; header lines, a folded one whole; their shape; what follows the empty line."""
+
+
+class _Step:
+    """A place in the tree: these names came so far.
+
+    Attributes:
+        names: canonical.
+        shape: of a message that ends here; None before the first one.
+        title: how the next line began the last time, with the colon.
+        next: where that leads to.
+        ways: each beginning that came, and where it leads to.
+    """
+
+    __slots__ = ("names", "next", "shape", "title", "ways")
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        self.names = names
+        self.shape: Shape | None = None
+        self.title = _NEVER
+        self.next: _Step | None = None
+        self.ways: dict[bytes, _Step] = {}
+
+
+_NEVER: Final = b"\n"  # no line begins like that
+_roots: Final = [_Step(()) for _ in range(32)]
+_steps = 0
 
 
 def read(data: bytes) -> Head:
@@ -29,51 +61,78 @@ def read(data: bytes) -> Head:
     Raises:
         ParseError: there is no empty line, a CR or LF stands alone, a header has no name, or there are too many.
     """
-    return scan(data) if _COMPILED else split(data)
-
-
-# --- for interpreted code --------------------------------------------------------------------------------
-
-
-def split(data: bytes) -> Head:
-    """`read` by the methods of bytes."""
-    head, end, body = data.partition(_END)
-    if not end:
+    end: i64 = data.find(_END)
+    if end <= 0:
         raise ParseError("no empty line after the headers")
-    lines = head.split(_CRLF)
-    ends = len(lines) - 1
-    if head.count(b"\n") != ends or head.count(b"\r") != ends:
-        raise _stray()
-    if head.find(b"\n ") >= 0 or head.find(b"\n\t") >= 0:
-        lines = _join_folded(lines)
+    lines = data[:end].splitlines()
     start = lines.pop(0)
-    if len(lines) > MAX_HEADERS:
-        raise _too_many()
-    known = H.canonical_of
-    try:
-        names = [known[line.partition(b":")[0]] for line in lines]
-    except KeyError:
-        names = [_name_of(line) for line in lines]
-    return start, lines, names, body
+    size: i64 = len(start) + 2 * len(lines)
+    known = len(lines) <= _LONGEST_WAY
+    step = _roots[data[0] & 31]
+    for line in lines:
+        size += len(line)
+        if known:
+            following = step.next
+            if line.startswith(step.title) and following is not None:
+                step = following
+            else:
+                other = _turn(step, line)
+                if other is None:
+                    known = False
+                else:
+                    step = other
+    if size != end or data[end - 1] == CR or data[end - 1] == LF:
+        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
+        raise ParseError("a stray CR or LF in the headers")
+    body = data[end + 4 :]
+    if not known:
+        lines = _joined(lines)
+        return start, lines, _shape_of_lines(lines), body
+    shape = step.shape
+    if shape is None:
+        shape = step.shape = shape_of(step.names) if lines else EMPTY
+    return start, lines, shape, body
 
 
-def _join_folded(lines: list[bytes]) -> list[bytes]:
+def _turn(step: _Step, line: bytes) -> _Step | None:
+    """Where another line than last time leads to; None where the tree does not help."""
+    global _steps  # noqa: PLW0603 - one tree for all
+    if line[:1] in (b" ", b"\t") and step.names:
+        return None  # folded
+    title = line[: line.find(b":") + 1]
+    following = step.ways.get(title)
+    if following is None:
+        name = _name_of(line)
+        if len(title) > _LONGEST_TITLE:
+            return None
+        if _steps >= _MOST_STEPS:
+            _steps = 0
+            for place in range(len(_roots)):
+                _roots[place] = _Step(())
+        _steps += 1
+        if len(step.ways) >= _MOST_WAYS:
+            step.ways.clear()
+        following = step.ways[title] = _Step((*step.names, name))
+    step.title = title
+    step.next = following
+    return following
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    """Folded lines as one."""
     joined: list[bytes] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t") and len(joined) > 1:
+        if line[:1] in (b" ", b"\t") and joined:
             joined[-1] += _CRLF + line
         else:
             joined.append(line)
     return joined
 
 
-def _stray() -> ParseError:
-    # Some would take it for the end of the line, and what follows for a header that nobody has checked.
-    return ParseError("a stray CR or LF in the headers")
-
-
-def _too_many() -> ParseError:
-    return ParseError("too many header fields", 513)
+def _shape_of_lines(lines: list[bytes]) -> Shape:
+    if len(lines) > MAX_HEADERS:
+        raise ParseError("too many header fields", 513)
+    return shape_of(tuple([_name_of(line) for line in lines]))
 
 
 def _name_of(line: bytes) -> bytes:
@@ -84,86 +143,3 @@ def _name_of(line: bytes) -> bytes:
         return H.canonical(name)
     except HeaderError as error:
         raise ParseError(str(error)) from error
-
-
-# --- for compiled code -----------------------------------------------------------------------------------
-
-
-def scan(data: bytes) -> Head:
-    """`read` octet by octet."""
-    size: i64 = len(data)
-    at: i64 = 0
-    begin: i64 = 0
-    colon: i64 = -1
-    start = b""
-    lines: list[bytes] = []
-    names: list[bytes] = []
-    in_headers = False
-    while at < size:
-        octet: i64 = data[at]
-        if octet > COLON:
-            at += 1
-        elif octet == COLON:
-            if colon < 0:
-                colon = at
-            at += 1
-        elif octet == CR:
-            if at + 1 >= size or data[at + 1] != LF:
-                raise _stray()
-            if not in_headers:
-                start = data[:at]
-                in_headers = True
-            elif at == begin:
-                if len(lines) > MAX_HEADERS:
-                    raise _too_many()
-                return start, lines, names, data[at + 2 :]
-            elif lines and (data[begin] == SPACE or data[begin] == TAB):
-                lines[-1] = lines[-1] + _CRLF + data[begin:at]
-            else:
-                line = data[begin:at]
-                lines.append(line)
-                names.append(_scan_name(data, begin, colon) if colon >= 0 else _name_of(line))
-            at += 2
-            begin = at
-            colon = -1
-        elif octet == LF:
-            raise _stray()
-        else:
-            at += 1
-    raise ParseError("no empty line after the headers")
-
-
-def _scan_name(data: bytes, begin: i64, colon: i64) -> bytes:
-    """The canonical name of the header whose name stands in `data[begin:colon]`."""
-    length = colon - begin
-    if 0 < length < _LONGEST:
-        place = length * 32 + (data[begin] & 31)
-        spelling = _SPELLINGS[place]
-        if len(spelling) == length:
-            at: i64 = 0
-            while at < length and data[begin + at] | 0x20 == spelling[at]:
-                at += 1
-            if at == length:
-                return _NAMES[place]
-    return _name_of(data[begin : colon + 1])
-
-
-_LONGEST: Final = 32
-# By length and first letter: how a usual header name is written in lower case, and what it is called. Those that share
-# a place with one before them are found the other way.
-_SPELLINGS: Final = [b""] * (_LONGEST * 32)
-_NAMES: Final = [b""] * (_LONGEST * 32)
-
-
-def _enter(spelling: bytes, name: bytes) -> None:
-    place = len(spelling) * 32 + (spelling[0] & 31)
-    if not _SPELLINGS[place]:
-        _SPELLINGS[place] = spelling
-        _NAMES[place] = name
-
-
-for _spelling, _name in list(H.canonical_of.items()):
-    if _spelling.islower() and len(_spelling) < _LONGEST:
-        _enter(_spelling, _name)
-
-_COMPILED: Final = not isinstance(scan, FunctionType)

@@ -1,8 +1,8 @@
 """Requests and responses: read in one pass, kept as they came, spliced when forwarded (RFC 3261 section 7).
 
-A message is its start line, its header lines (bytes as received, a folded header is one entry) with their
-canonical names beside them, and its body. Nothing is decoded until asked for. Forwarding inserts, removes or
-replaces whole lines; untouched lines and the body go out byte for byte.
+A message is its start line, its header lines (bytes as received, a folded header is one entry), their shape (which
+name stands where, see `flexipy.sip.shape`), and its body. Nothing is decoded until asked for. Forwarding inserts,
+removes or replaces whole lines; untouched lines and the body go out byte for byte.
 """
 
 from __future__ import annotations
@@ -16,35 +16,44 @@ from flexipy.sip.headers import CSeq, NameAddr, Via
 from flexipy.sip.octets import COMMA, GREATER, LESS, LF, QUOTE, SEMICOLON
 from flexipy.sip.params import decode, encode, find_param, split_values
 from flexipy.sip.plain import plain_address
+from flexipy.sip.searching import number_of, value_of
+from flexipy.sip.shape import EMPTY, Shape, shape_of
 from flexipy.sip.status import phrase_bytes
 from flexipy.sip.uri import SipUri
 
 _CRLF: Final = b"\r\n"
 _VERSION: Final = b"SIP/2.0"
+_ANSWERS: Final = b"SIP/2.0 "
 
 
 class Message:
     """What requests and responses share: header lines and a body.
 
     Attributes:
-        lines: header lines without their CRLF, as received.
-        names: canonical name of each line (see `flexipy.sip.names`).
+        lines: header lines without their CRLF, as received. One may be replaced by another of the same name; more and
+            less become of them by the methods below alone, which keep the shape.
+        shape: the names of the lines, and where each stands.
         body: everything after the empty line.
         length_fault: what is wrong with Content-Length, found while reading; empty for nothing.
     """
 
-    __slots__ = ("body", "length_fault", "lines", "names")
+    __slots__ = ("body", "length_fault", "lines", "shape")
 
-    def __init__(self, lines: list[bytes], names: list[bytes], body: bytes) -> None:
+    def __init__(self, lines: list[bytes], shape: Shape, body: bytes) -> None:
         self.lines = lines
-        self.names = names
+        self.shape = shape
         self.body = body
         self.length_fault = ""
 
     # --- reading -----------------------------------------------------------------------------------------
 
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """The canonical name of each line (see `flexipy.sip.names`)."""
+        return self.shape.names
+
     def __contains__(self, name: bytes) -> bool:
-        return name in self.names
+        return name in self.shape.first
 
     def get(self, name: bytes) -> bytes | None:
         """The first header line's value of that name, trimmed; None where there is none.
@@ -52,10 +61,8 @@ class Message:
         Args:
             name: canonical name, `names.VIA` or b"x-custom".
         """
-        names = self.names
-        if name not in names:
-            return None
-        return self.lines[names.index(name)].partition(b":")[2].strip()
+        index = self.shape.at(name)
+        return None if index < 0 else value_of(self.lines[index])
 
     def get_text(self, name: bytes) -> str:
         """The first value as text, empty where there is none, line folding resolved."""
@@ -64,11 +71,11 @@ class Message:
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Each value of that name, in order; values sharing a line are taken apart (RFC 3261 section 7.3.1)."""
-        names = self.names
-        if name not in names:
+        shape = self.shape
+        if name not in shape.first:
             return []
         found: list[bytes] = []
-        for index, other in enumerate(names):
+        for index, other in enumerate(shape.names):
             if other == name:
                 value = self.lines[index].partition(b":")[2]
                 found.extend(split_values(value) if COMMA in value else [value.strip()])
@@ -76,7 +83,7 @@ class Message:
 
     def count(self, name: bytes) -> int:
         """How many header lines have that name."""
-        return self.names.count(name)
+        return self.shape.names.count(name)
 
     def require(self, name: bytes) -> bytes:
         """Like `get`, for a header that must be there.
@@ -92,7 +99,8 @@ class Message:
     @property
     def call_id(self) -> bytes:
         """The Call-ID, empty where there is none."""
-        return self.get(H.CALL_ID) or b""
+        index = self.shape.call_id
+        return b"" if index < 0 else value_of(self.lines[index])
 
     @property
     def label(self) -> str:
@@ -120,10 +128,10 @@ class Message:
 
     def tag(self, name: bytes) -> bytes:
         """The tag of From or To as bytes, empty where there is none; cheaper than `from_.tag`."""
-        names = self.names
-        if name not in names:
+        index = self.shape.at(name)
+        if index < 0:
             return b""
-        line = self.lines[names.index(name)]
+        line = self.lines[index]
         params = line.rpartition(b">")[2] if GREATER in line else line
         return (find_param(params, b"tag") or b"").strip() if SEMICOLON in params else b""
 
@@ -138,9 +146,10 @@ class Message:
         return self._address_uri(H.TO)
 
     def _address_uri(self, name: bytes) -> SipUri:
-        if name not in self.names:
+        index = self.shape.at(name)
+        if index < 0:
             raise HeaderError(f"missing {decode(name)} header")
-        line = self.lines[self.names.index(name)]
+        line = self.lines[index]
         start = line.find(b"<")
         end = line.find(b">", start)
         if start > 0 and end > 0 and QUOTE not in line:
@@ -170,49 +179,53 @@ class Message:
 
     def append(self, name: bytes, line: bytes) -> None:
         """Put a header line last. `line` is whole: b"Expires: 60"."""
-        self.names.append(name)
+        self.shape = self.shape.then(name)
         self.lines.append(line)
 
     def insert(self, index: int, name: bytes, line: bytes) -> None:
         """Put a header line before the one at an index."""
-        self.names.insert(index, name)
-        self.lines.insert(index, line)
+        self.insert_all(index, name, [line])
+
+    def insert_all(self, index: int, name: bytes, lines: list[bytes]) -> None:
+        """Put header lines of one name before the line at an index."""
+        before = self.shape.names
+        self.shape = shape_of((*before[:index], *([name] * len(lines)), *before[index:]))
+        self.lines[index:index] = lines
 
     def set(self, name: bytes, line: bytes) -> None:
         """Replace the first line of that name, or append."""
-        if name in self.names:
-            self.lines[self.names.index(name)] = line
+        index = self.shape.at(name)
+        if index >= 0:
+            self.lines[index] = line
         else:
             self.append(name, line)
 
     def remove(self, name: bytes) -> int:
         """Take out every line of that name; how many there were."""
         removed = 0
-        while name in self.names:
-            index = self.names.index(name)
-            del self.names[index]
-            del self.lines[index]
+        while (index := self.shape.at(name)) >= 0:
+            self.remove_at(index)
             removed += 1
         return removed
 
     def remove_at(self, index: int) -> None:
         """Take out the line at an index."""
-        del self.names[index]
+        self.shape = self.shape.without(index)
         del self.lines[index]
 
     def set_values(self, name: bytes, title: bytes, values: list[bytes]) -> None:
         """Replace all values of a header by others, one a line, where its first line stood."""
-        index = self.names.index(name) if name in self.names else len(self.names)
+        index = self.shape.at(name)
+        if index < 0:
+            index = len(self.lines)
         self.remove(name)
-        self.lines[index:index] = [title + b": " + value for value in values]
-        self.names[index:index] = [name] * len(values)
+        self.insert_all(index, name, [title + b": " + value for value in values])
 
     def pop_first_value(self, name: bytes) -> bytes | None:
         """Take the first value of a header off and return it; None where there is none."""
-        names = self.names
-        if name not in names:
+        index = self.shape.at(name)
+        if index < 0:
             return None
-        index = names.index(name)
         line = self.lines[index]
         if COMMA in line:
             title, _, rest = line.partition(b":")
@@ -224,9 +237,8 @@ class Message:
             if len(values) > 1:
                 self.lines[index] = title + b": " + b", ".join(values[1:])
                 return values[0]
-        del names[index]
-        del self.lines[index]
-        return line.partition(b":")[2].strip()
+        self.remove_at(index)
+        return value_of(line)
 
     def set_body(self, body: bytes, content_type: bytes | None = None) -> None:
         """Replace the body and set Content-Length (and Content-Type) to fit."""
@@ -242,28 +254,26 @@ class Request(Message):
     Attributes:
         method: as on the wire, upper case by convention, compared by bytes.
         uri_raw: the request URI's bytes.
-        repeated: how many headers had the name of one before them when `check_request` looked; -1 before it did.
     """
 
-    __slots__ = ("_plain_from", "_plain_to", "method", "repeated", "uri_raw")
+    __slots__ = ("_plain_from", "_plain_to", "method", "uri_raw")
 
     def __init__(
-        self, method: bytes, uri_raw: bytes, lines: list[bytes], names: list[bytes], body: bytes = b""
+        self, method: bytes, uri_raw: bytes, lines: list[bytes], shape: Shape = EMPTY, body: bytes = b""
     ) -> None:
         self._plain_from: str | None = None
         self._plain_to: str | None = None
-        self.repeated = -1
         self.method = method
         self.uri_raw = uri_raw
         self.lines = lines
-        self.names = names
+        self.shape = shape
         self.body = body
         self.length_fault = ""
 
     @staticmethod
     def build(method: str, uri: str, headers: list[tuple[str, str]], body: bytes = b"") -> Request:
         """Make a request of one's own from texts; Content-Length is added."""
-        request = Request(encode(method), encode(uri), [], [], b"")
+        request = Request(encode(method), encode(uri), [])
         for name, value in headers:
             request.append(H.canonical(encode(name)), encode(f"{name}: {value}"))
         request.set_body(body)
@@ -286,7 +296,7 @@ class Request(Message):
         """
         plain = self._plain_from
         if plain is None:
-            plain = self._plain_from = plain_address(self.lines[self.names.index(H.FROM)])
+            plain = self._plain_from = plain_address(self.lines[self.shape.from_])
         return plain
 
     @property
@@ -294,8 +304,13 @@ class Request(Message):
         """`user@host` of the To header where it has the usual form, else empty."""
         plain = self._plain_to
         if plain is None:
-            plain = self._plain_to = plain_address(self.lines[self.names.index(H.TO)])
+            plain = self._plain_to = plain_address(self.lines[self.shape.to])
         return plain
+
+    @property
+    def number(self) -> int:
+        """The number of the CSeq where it has the usual form and the request's own method; else -1, see `cseq`."""
+        return number_of(self.lines[self.shape.cseq], self.method)
 
     @property
     def from_aor(self) -> str:
@@ -315,12 +330,12 @@ class Request(Message):
     @property
     def in_dialog(self) -> bool:
         """Whether the To carries a tag: the request belongs to a dialog (RFC 3261 section 12.2)."""
-        to = self.get(H.TO)
-        return to is not None and to.rpartition(b">")[2].lower().find(b"tag=") >= 0
+        index = self.shape.to
+        return index >= 0 and self.lines[index].rpartition(b">")[2].lower().find(b"tag=") >= 0
 
     def copy(self) -> Request:
         """A copy that can be spliced on its own; the body is shared."""
-        return Request(self.method, self.uri_raw, self.lines[:], self.names[:], self.body)
+        return Request(self.method, self.uri_raw, self.lines[:], self.shape, self.body)
 
     def __bytes__(self) -> bytes:
         return _CRLF.join([self.method + b" " + self.uri_raw + b" SIP/2.0", *self.lines, b"", self.body])
@@ -339,11 +354,11 @@ class Response(Message):
 
     __slots__ = ("reason", "status")
 
-    def __init__(self, status: int, reason: bytes, lines: list[bytes], names: list[bytes], body: bytes = b"") -> None:
+    def __init__(self, status: int, reason: bytes, lines: list[bytes], shape: Shape, body: bytes = b"") -> None:
         self.status = status
         self.reason = reason
         self.lines = lines
-        self.names = names
+        self.shape = shape
         self.body = body
         self.length_fault = ""
 
@@ -357,28 +372,15 @@ class Response(Message):
             reason: another phrase than the usual one.
             to_tag: set on the To where it has no tag yet and the code is above 100.
         """
-        names = request.names
+        shape = request.shape
         source = request.lines
-        try:
-            to = source[names.index(H.TO)]
-            lines = [
-                source[names.index(H.VIA)],
-                source[names.index(H.FROM)],
-                to,
-                source[names.index(H.CALL_ID)],
-                source[names.index(H.CSEQ)],
-            ]
-            copied = _COPIED[:]
-        except ValueError:
-            lines, copied = _copy_what_is_there(request)
-            to = b""
-        if to and to_tag and to.rpartition(b">")[2].find(b"tag=") < 0:
-            lines[2] = to + b";tag=" + to_tag
-        if names.count(H.VIA) > 1 or H.TIMESTAMP in names:
-            _copy_more(request, status, lines, copied)
-        lines.append(b"Content-Length: 0")
-        copied.append(H.CONTENT_LENGTH)
-        return Response(status, encode(reason) if reason else phrase_bytes(status), lines, copied)
+        if shape.missing is None and shape.vias == 1 and (status != 100 or shape.at(H.TIMESTAMP) < 0):
+            to = source[shape.to]
+            if to_tag and not _has_tag(to):
+                to = to + b";tag=" + to_tag
+            lines = [source[shape.via], source[shape.from_], to, source[shape.call_id], source[shape.cseq], _NO_BODY]
+            return Response(status, encode(reason) if reason else phrase_bytes(status), lines, _USUAL_ANSWER)
+        return _copy_what_is_there(request, status, reason, to_tag)
 
     @property
     def start_line(self) -> bytes:
@@ -387,7 +389,7 @@ class Response(Message):
 
     def copy(self) -> Response:
         """A copy that can be spliced on its own."""
-        return Response(self.status, self.reason, self.lines[:], self.names[:], self.body)
+        return Response(self.status, self.reason, self.lines[:], self.shape, self.body)
 
     def __bytes__(self) -> bytes:
         return _CRLF.join([b"SIP/2.0 %d %b" % (self.status, self.reason), *self.lines, b"", self.body])
@@ -396,24 +398,36 @@ class Response(Message):
         return f"<{self.status} {decode(self.reason)}>"
 
 
-_COPIED: Final = [H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ]
+_COPIED: Final = (H.VIA, H.FROM, H.TO, H.CALL_ID, H.CSEQ)
+_USUAL_ANSWER: Final = shape_of((*_COPIED, H.CONTENT_LENGTH))
+_NO_BODY: Final = b"Content-Length: 0"
 
 
-def _copy_what_is_there(request: Request) -> tuple[list[bytes], list[bytes]]:
-    """For a request that lacks a header which every request must have: it is answered all the same."""
-    pairs = [pair for pair in zip(request.lines, request.names, strict=True) if pair[1] in _COPIED]
-    return [line for line, _ in pairs], [name for _, name in pairs]
+def _has_tag(to: bytes) -> bool:
+    return to.rpartition(b">")[2].find(b"tag=") >= 0
 
 
-def _copy_more(request: Request, status: int, lines: list[bytes], copied: list[bytes]) -> None:
-    """The Vias below the first, and the Timestamp into a 100 (RFC 3261 section 8.2.6.1)."""
-    vias = [line for line, name in zip(request.lines, request.names, strict=True) if name == H.VIA]
-    have = copied.count(H.VIA)
-    lines[have:have] = vias[have:]
-    copied[have:have] = [H.VIA] * (len(vias) - have)
-    if status == 100 and H.TIMESTAMP in request.names:
-        lines.append(request.lines[request.names.index(H.TIMESTAMP)])
-        copied.append(H.TIMESTAMP)
+def _copy_what_is_there(request: Request, status: int, reason: str, to_tag: bytes) -> Response:
+    """Answer a request with several Vias, or that lacks a header which every request must have.
+
+    A Timestamp goes into a 100 (RFC 3261 section 8.2.6.1).
+    """
+    response = Response(status, encode(reason) if reason else phrase_bytes(status), [], EMPTY)
+    shape = request.shape
+    for name in _COPIED:
+        for index in range(shape.at(name), len(shape.names)):
+            if index >= 0 and shape.names[index] == name:
+                line = request.lines[index]
+                if name == H.TO and to_tag and not _has_tag(line):
+                    line = line + b";tag=" + to_tag
+                response.append(name, line)
+                if name != H.VIA:
+                    break
+    timestamp = shape.at(H.TIMESTAMP)
+    if status == 100 and timestamp >= 0:
+        response.append(H.TIMESTAMP, request.lines[timestamp])
+    response.append(H.CONTENT_LENGTH, _NO_BODY)
+    return response
 
 
 def unfold(value: bytes) -> bytes:
@@ -433,12 +447,13 @@ def parse(data: bytes) -> Request | Response:
         ParseError: not a SIP message, or one that nothing sensible can be made of. `validate` finds what is
             wrong with a message that could be read.
     """
-    start, lines, names, body = heads.read(data)
+    start, lines, shape, body = heads.read(data)
     fault = ""
-    if lines and lines[-1] == b"Content-Length: 0" and not body:
-        pass  # nearly every message without a body ends like that
-    elif H.CONTENT_LENGTH in names:
-        text = lines[names.index(H.CONTENT_LENGTH)].partition(b":")[2].strip()
+    index = shape.content_length
+    if index >= 0 and not body and lines[index] == _NO_BODY:
+        pass  # nearly every message without a body says so like that
+    elif index >= 0:
+        text = value_of(lines[index])
         if not text.isdigit() or len(text) > 10:
             fault = "bad Content-Length"
         else:
@@ -450,17 +465,19 @@ def parse(data: bytes) -> Request | Response:
     else:
         # Optional in a datagram only, and it may leave by a stream (RFC 3261 sections 16.6 step 10, 20.14).
         lines.append(b"Content-Length: %d" % len(body))
-        names.append(H.CONTENT_LENGTH)
-    message = _response(start, lines, names, body) if start[:8] == b"SIP/2.0 " else _request(start, lines, names, body)
+        shape = shape.then(H.CONTENT_LENGTH)
+    message = (
+        _response(start, lines, shape, body) if start.startswith(_ANSWERS) else _request(start, lines, shape, body)
+    )
     if fault:
         message.length_fault = fault
     return message
 
 
-def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Request:
+def _request(start: bytes, lines: list[bytes], shape: Shape, body: bytes) -> Request:
     space = start.find(b" ")
     if 0 < space < len(start) - 9 and start.endswith(b" SIP/2.0"):
-        return Request(start[:space], start[space + 1 : -8], lines, names, body)
+        return Request(start[:space], start[space + 1 : -8], lines, shape, body)
     method, _, rest = start.partition(b" ")
     uri, _, version = rest.rpartition(b" ")
     if version != _VERSION:
@@ -470,21 +487,21 @@ def _request(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) 
         if not version.upper().startswith(b"SIP/"):
             raise ParseError("not a SIP request line")
         if version.upper() != _VERSION:
-            request = Request(method, uri, lines, names, body)
+            request = Request(method, uri, lines, shape, body)
             raise VersionError(request)
     if not method or not uri:
         raise ParseError("not a SIP request line")
-    return Request(method, uri, lines, names, body)
+    return Request(method, uri, lines, shape, body)
 
 
-def _response(start: bytes, lines: list[bytes], names: list[bytes], body: bytes) -> Response:
+def _response(start: bytes, lines: list[bytes], shape: Shape, body: bytes) -> Response:
     code = start[8:11]
     if not code.isdigit() or start[11:12] not in (b" ", b""):
         raise ParseError("bad status code")
     status = int(code)
     if not 100 <= status <= 699:
         raise ParseError("status code out of range")
-    return Response(status, start[12:], lines, names, body)
+    return Response(status, start[12:], lines, shape, body)
 
 
 class VersionError(ParseError):

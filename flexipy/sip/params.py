@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flexipy.sip.errors import HeaderError
 from flexipy.sip.octets import BACKSLASH, COMMA, LESS, QUOTE
+from flexipy.sip.searching import param_of
 
 Params = dict[str, str | None]
 
@@ -123,11 +124,9 @@ def find_param(raw: bytes, name: bytes) -> bytes | None:
     Returns:
         The value, empty for a parameter without `=`, None where there is none.
     """
-    start = raw.find(b";" + name + b"=")
-    if start >= 0:
-        start += len(name) + 2
-        end = raw.find(b";", start)
-        return raw[start:] if end < 0 else raw[start:end]
+    found = param_of(raw, name)
+    if found is not None:
+        return found
     for piece in raw.split(b";")[1:]:
         key, _, value = piece.partition(b"=")
         if key.strip().lower() == name:

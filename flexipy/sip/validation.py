@@ -12,13 +12,6 @@ from flexipy.sip.octets import BACKSLASH, COMMA, GREATER, LESS, LF
 from flexipy.sip.params import decode, split_quoted
 from flexipy.sip.uri import SipUri, TelUri, scheme_of
 
-# The header fields that must stand once, in the order a proxy comes to need them.
-_SINGLE: Final = (H.CALL_ID, H.CSEQ, H.FROM, H.TO)
-_NEEDED: Final = frozenset(_SINGLE)
-_AT_MOST_ONCE: Final = frozenset(
-    (*_SINGLE, H.CONTENT_LENGTH, H.CONTENT_TYPE, H.MAX_FORWARDS, H.EXPIRES, H.EVENT, H.MIN_EXPIRES)
-)
-_OFTEN_REPEATED: Final = (H.VIA, H.ROUTE, H.RECORD_ROUTE)
 _METHODS: Final = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
 )
@@ -50,14 +43,10 @@ def check_request(request: Request) -> None:
     Raises:
         SipError: with the status that answers the request.
     """
-    names = request.names
-    kinds = frozenset(names)
-    if not kinds >= _NEEDED:
-        missing = next(name for name in _SINGLE if name not in kinds)
+    missing = request.shape.missing
+    if missing is not None:
         raise HeaderError(f"missing {decode(missing)} header")
-    request.repeated = len(names) - len(kinds)
-    number, _, method = request.lines[names.index(H.CSEQ)].partition(b":")[2].strip().partition(b" ")
-    if method != request.method or not number.isdigit() or len(number) > 9:
+    if request.number < 0:
         _check_cseq(request)
     if request.length_fault:
         raise HeaderError(request.length_fault)
@@ -71,15 +60,8 @@ def _check_cseq(request: Request) -> None:
 
 def check_response(response: Message) -> bool:
     """Whether a response has what matching and forwarding need."""
-    names = response.names
-    return (
-        H.VIA in names
-        and H.CSEQ in names
-        and H.CALL_ID in names
-        and H.TO in names
-        and H.FROM in names
-        and not response.length_fault
-    )
+    shape = response.shape
+    return shape.missing is None and shape.via >= 0 and not response.length_fault
 
 
 def check_thoroughly(request: Request) -> None:
@@ -88,56 +70,34 @@ def check_thoroughly(request: Request) -> None:
     Raises:
         SipError: with the status that answers the request.
     """
-    names = request.names
+    shape = request.shape
     lines = request.lines
-    repeated = request.repeated if request.repeated >= 0 else len(names) - len(set(names))
-    if repeated:
-        _check_repeated(request, repeated)
-    elif COMMA in lines[names.index(H.VIA)]:
+    if shape.twice is not None:
+        raise HeaderError(f"more than one {decode(shape.twice)} header")
+    if shape.vias != 1 or COMMA in lines[shape.via]:
         _check_vias(request)
     method = request.method
     if method not in _METHODS and not is_token(decode(method)):
         raise HeaderError("method is not a token")
     if hash(request.uri_raw) not in _good_targets:
         _check_target(request.uri_raw)
-    line = lines[names.index(H.FROM)]
+    line = lines[shape.from_]
     if line.find(b">;tag=") < 0 or not request.plain_from:
         _check_from(request, line)
     if not request.plain_to:
-        _check_address(lines[names.index(H.TO)])
-    if H.CONTACT in names and hash(lines[names.index(H.CONTACT)]) not in _good_contacts:
+        _check_address(lines[shape.to])
+    if shape.contact >= 0 and (shape.contacts > 1 or hash(lines[shape.contact]) not in _good_contacts):
         _check_contacts(request)
-    if method == b"SUBSCRIBE" and H.EVENT not in names:
+    if method == b"SUBSCRIBE" and H.EVENT not in request:
         raise HeaderError("SUBSCRIBE without Event")  # RFC 6665 section 3.1.2
-    if H.PROXY_REQUIRE in names:
+    if shape.proxy_require >= 0:
         raise ExtensionError([tag for value in request.get_all(H.PROXY_REQUIRE) for tag in parse_tokens(value)])
-
-
-def _check_repeated(request: Request, repeated: int) -> None:
-    names = request.names
-    for name in _OFTEN_REPEATED:
-        count = names.count(name)
-        if count:
-            repeated -= count - 1
-    if repeated:
-        single = [name for name in names if name in _AT_MOST_ONCE]
-        if len(single) != len(set(single)):
-            twice = next(name for name in single if single.count(name) > 1)
-            raise HeaderError(f"more than one {decode(twice)} header")
-        if names.count(H.CONTACT) > 1:
-            _check_contacts(request)
-    _check_vias(request)
 
 
 def _check_vias(request: Request) -> None:
     """Vias that share a line are often the work of a broken client; one to a line is the rule of proxies."""
-    names = request.names
-    index = names.index(H.VIA)
-    for _ in range(names.count(H.VIA)):
-        index = names.index(H.VIA, index)
-        line = request.lines[index]
-        index += 1
-        if COMMA in line:
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name == H.VIA and COMMA in line:
             for value in split_quoted(unfold(line.partition(b":")[2]), 0x2C):
                 Via.parse(value)
                 _check_params(value.partition(b";")[2])

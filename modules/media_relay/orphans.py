@@ -72,7 +72,7 @@ def byes_of(sides: DialogSides) -> list[Request]:
 
 
 def _bye(call_id: bytes, sender: bytes, reader: bytes, contact: bytes, routes: list[bytes]) -> Request:
-    bye = Request(b"BYE", contact, [], [])
+    bye = Request(b"BYE", contact, [])
     bye.append(H.MAX_FORWARDS, b"Max-Forwards: 70")
     for route in routes:
         bye.append(H.ROUTE, b"Route: " + route)

@@ -175,8 +175,8 @@ class Router(Module):
         if self._calls.fork_late and self._route_in_dialog(event):
             return None
         request = event.request
-        names = request.names
-        if event.route_token or (H.ROUTE in names and not self._resolve_routes):
+        shape = request.shape
+        if event.route_token or (shape.route >= 0 and not self._resolve_routes):
             return None
         method = request.method
         if method == b"REGISTER":
@@ -186,7 +186,7 @@ class Router(Module):
             return None
         if self._names_a_place(uri):
             return None
-        if _X_TARGET_URIS in names and method not in _WITHOUT_PASSWORD:
+        if _X_TARGET_URIS in shape.first and method not in _WITHOUT_PASSWORD:
             return self._route_to_many(event)
         found = self._targets.find(uri, time.time(), method == b"MESSAGE")
         if isinstance(found, list):
@@ -222,7 +222,7 @@ class Router(Module):
     def _route(self, event: RequestEvent, uri: SipUri, destinations: list[Destination]) -> None:
         if event.finished:
             return
-        if H.ROUTE in event.request.names and not destinations:
+        if event.request.shape.route >= 0 and not destinations:
             return
         for target in self._static_targets:
             destinations.append(Destination(str(target), target))
@@ -231,7 +231,7 @@ class Router(Module):
             self._route_ack(event, destinations)
         elif not destinations and not self._may_wait(event, uri):
             self._unreachable(event, uri)
-        elif len(destinations) > 1 or MAX_BREADTH in event.request.names:
+        elif len(destinations) > 1 or MAX_BREADTH in event.request:
             limit_breadth(event.request, len(destinations))
             self._fork(event, uri, destinations)
         else:

@@ -61,10 +61,8 @@ class Destination:
         else:
             request.uri_raw = self.uri.as_request_uri().raw
         if routes:
-            names = request.names
-            place = names.index(H.ROUTE) if H.ROUTE in names else 1
-            request.lines[place:place] = routes
-            names[place:place] = [H.ROUTE] * len(routes)
+            place = request.shape.route
+            request.insert_all(place if place >= 0 else 1, H.ROUTE, routes)
         return request
 
 

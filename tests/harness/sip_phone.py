@@ -262,7 +262,7 @@ class SipPhone:
         return again
 
     def _acknowledge_failure(self, invite: Request, response: Response) -> None:
-        ack = Request(b"ACK", invite.uri_raw, [], [], b"")
+        ack = Request(b"ACK", invite.uri_raw, [])
         for name, title in ((H.VIA, b"Via"), (H.MAX_FORWARDS, b"Max-Forwards"), (H.FROM, b"From")):
             ack.append(name, title + b": " + invite.require(name))
         for route in invite.get_all(H.ROUTE):

@@ -223,7 +223,7 @@ _CANCEL_COPIES: Final = frozenset((H.ROUTE, H.FROM, H.TO, H.CALL_ID, H.MAX_FORWA
 def _derived(data: bytes, method: bytes, copies: frozenset[bytes]) -> Request:
     original = parse(data)
     assert isinstance(original, Request)
-    request = Request(method, original.uri_raw, [], [], b"")
+    request = Request(method, original.uri_raw, [])
     request.append(H.VIA, b"Via: " + original.top_via_raw)
     for name, line in zip(original.names, original.lines, strict=True):
         if name in copies:
@@ -242,7 +242,7 @@ def ack_for(data: bytes, response: Response) -> bytes:
         response: gives the To with its tag.
     """
     ack = _derived(data, b"ACK", _ACK_COPIES)
-    ack.insert(len(ack.names) - 2, H.TO, b"To: " + response.require(H.TO))
+    ack.insert(len(ack.lines) - 2, H.TO, b"To: " + response.require(H.TO))
     return bytes(ack)
 
 

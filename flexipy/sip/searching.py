@@ -1,0 +1,145 @@
+"""Small searches within a header line.
+
+Each in two forms with the same results: one that looks at each octet, which compiled code does best, and one by the
+methods of bytes, which interpreted code does best. The one without `plain_` or `octets_` before its name is the one for
+the code at hand.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Final
+
+from mypy_extensions import i64
+
+from flexipy.sip.octets import COLON, CR, EQUALS, NINE, SEMICOLON, SPACE, TAB, ZERO
+
+
+def octets_value_of(line: bytes) -> bytes:
+    """`value_of`, octet by octet."""
+    end: i64 = len(line)
+    at: i64 = 0
+    while at < end and line[at] != COLON:
+        at += 1
+    if at == end:
+        return b""
+    at += 1
+    while at < end and _is_blank(line[at]):
+        at += 1
+    while end > at and _is_blank(line[end - 1]):
+        end -= 1
+    return line[at:end]
+
+
+def plain_value_of(line: bytes) -> bytes:
+    """`value_of`, by the methods of bytes."""
+    return line.partition(b":")[2].strip()
+
+
+def _is_blank(octet: i64) -> bool:
+    return octet == SPACE or TAB <= octet <= CR
+
+
+def value_of(line: bytes) -> bytes:
+    """What stands behind the first colon of a header line, without blanks around it; empty where there is no colon."""
+    return octets_value_of(line) if COMPILED else plain_value_of(line)
+
+
+def find_octet(data: bytes, octet: i64, start: i64) -> i64:
+    """Where an octet stands first from a place on, expected to be near; -1 for nowhere."""
+    if not COMPILED:
+        return data.find(octet, start)
+    size: i64 = len(data)
+    while start < size:
+        if data[start] == octet:
+            return start
+        start += 1
+    return -1
+
+
+def octets_param_of(value: bytes, name: bytes) -> bytes | None:
+    """`param_of`, octet by octet."""
+    size: i64 = len(value)
+    length: i64 = len(name)
+    at: i64 = 0
+    while at < size:
+        if value[at] == SEMICOLON and at + length + 1 < size and value[at + length + 1] == EQUALS:
+            same: i64 = 0
+            while same < length and value[at + 1 + same] == name[same]:
+                same += 1
+            if same == length:
+                at += length + 2
+                end = at
+                while end < size and value[end] != SEMICOLON:
+                    end += 1
+                return value[at:end]
+        at += 1
+    return None
+
+
+def plain_param_of(value: bytes, name: bytes) -> bytes | None:
+    """`param_of`, by the methods of bytes."""
+    start = value.find(b";" + name + b"=")
+    if start < 0:
+        return None
+    start += len(name) + 2
+    end = value.find(b";", start)
+    return value[start:] if end < 0 else value[start:end]
+
+
+def param_of(value: bytes, name: bytes) -> bytes | None:
+    """The value of the first `;name=value` that is written just so, None where there is none.
+
+    `flexipy.sip.params.find_param` finds other spellings, too.
+    """
+    return octets_param_of(value, name) if COMPILED else plain_param_of(value, name)
+
+
+def octets_number_of(line: bytes, method: bytes) -> i64:
+    """`number_of`, octet by octet."""
+    end: i64 = len(line)
+    at: i64 = 0
+    while at < end and line[at] != COLON:
+        at += 1
+    at += 1
+    while at < end and _is_blank(line[at]):
+        at += 1
+    first = at
+    number: i64 = 0
+    while at < end and ZERO <= line[at] <= NINE:
+        number = number * 10 + line[at] - ZERO
+        at += 1
+        if at - first > _MOST_DIGITS:
+            return -1
+    if at == first or at >= end or line[at] != SPACE:
+        return -1
+    at += 1
+    size: i64 = len(method)
+    if end - at < size:
+        return -1
+    same: i64 = 0
+    while same < size and line[at + same] == method[same]:
+        same += 1
+    at += size
+    while at < end and _is_blank(line[at]):
+        at += 1
+    return number if same == size and at == end else -1
+
+
+def plain_number_of(line: bytes, method: bytes) -> i64:
+    """`number_of`, by the methods of bytes."""
+    number, _, rest = line.partition(b":")[2].strip().partition(b" ")
+    if rest != method or not number.isdigit() or len(number) > _MOST_DIGITS:
+        return -1
+    return int(number)
+
+
+_MOST_DIGITS: Final = 9
+
+
+def number_of(line: bytes, method: bytes) -> i64:
+    """The number of a CSeq line of the usual form that names this method; -1 for what needs a closer look."""
+    return octets_number_of(line, method) if COMPILED else plain_number_of(line, method)
+
+
+COMPILED: Final = not isinstance(value_of, FunctionType)
