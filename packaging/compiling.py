@@ -98,6 +98,7 @@ HOT = {
         "flexipy/registrar/targets.py",
         "flexipy/registrar/update.py",
         "flexipy/sip/digest.py",
+        "flexipy/sip/digits.py",
         "flexipy/sip/digest_header.py",
         "flexipy/sip/errors.py",
         "flexipy/sip/heads.py",

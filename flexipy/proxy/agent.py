@@ -18,11 +18,11 @@ from flexipy.proxy.overload import is_refused, refusal
 from flexipy.proxy.pipeline import Pipeline
 from flexipy.proxy.refusals import Refusals
 from flexipy.sip import names as H
-from flexipy.sip.errors import ParseError, SipError
+from flexipy.sip.errors import HeaderError, ParseError, SipError
 from flexipy.sip.message import Message, Request, Response, VersionError, parse
 from flexipy.sip.octets import COMMA
 from flexipy.sip.params import encode
-from flexipy.sip.searching import value_of
+from flexipy.sip.searching import sent_by_of, value_of
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key
@@ -158,7 +158,9 @@ class Agent:
             if COMMA in request.lines[index]:
                 routing.split_top_via(request)
             via = value_of(request.lines[index])
-            sent_by = routing.sent_by_of(via)
+            sent_by = sent_by_of(via)
+            if not sent_by:
+                raise HeaderError("bad Via")
             if method == b"CANCEL":
                 key = server_key(request, via, sent_by, b"INVITE")
             else:

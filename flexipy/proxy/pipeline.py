@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flexipy.proxy.events import FINISHED, SUSPENDED, RequestEvent, ResponseEvent
 from flexipy.proxy.module import Module, methods_of, overrides
 from flexipy.sip.errors import SipError
+from flexipy.sip.params import decode
 
 if TYPE_CHECKING:
     from flexipy.config.subject import Filter
@@ -28,6 +29,31 @@ logger = logging.getLogger(__name__)
 def _wants(module: Module, method: bytes) -> bool:
     methods = methods_of(module)
     return methods is None or method in methods
+
+
+class _AnyRequest:
+    """What is known of each request of a method before it comes: for filters that ask no more."""
+
+    def __init__(self, method: bytes) -> None:
+        self._method = decode(method)
+
+    def value(self, name: str) -> str | None:
+        if name in ("request.method-name", "request.method"):
+            return self._method
+        if name == "direction":
+            return "request"
+        raise LookupError(name)
+
+    def flag(self, name: str) -> bool:
+        return name == "is_request"
+
+
+def _foreseen(filter_: Filter, method: bytes) -> bool | None:
+    """What a filter says of all requests of a method; None where it depends on the request."""
+    try:
+        return filter_(_AnyRequest(method))
+    except LookupError:
+        return None
 
 
 class Pipeline:
@@ -60,11 +86,14 @@ class Pipeline:
         self.prepare()
 
     def _steps_for(self, method: bytes) -> tuple[RequestStep, ...]:
-        steps: list[RequestStep] = [
-            (module.on_request, self._filters[module])
-            for module in self.modules
-            if overrides(module, "on_request") and _wants(module, method)
-        ]
+        steps: list[RequestStep] = []
+        for module in self.modules:
+            if not overrides(module, "on_request") or not _wants(module, method):
+                continue
+            filter_ = self._filters[module]
+            known = None if filter_ is None else _foreseen(filter_, method)
+            if known is not False:
+                steps.append((module.on_request, filter_ if known is None else None))
         found = tuple(steps)
         if len(self._steps) < 64:  # strangers invent methods
             self._steps[method] = found

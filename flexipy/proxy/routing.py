@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from flexipy.sip import names as H
+from flexipy.sip.digits import decimal, hex8, hex16
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import NameAddr, Via
 from flexipy.sip.message import Message, Request
 from flexipy.sip.octets import COMMA, LESS, QUOTE
 from flexipy.sip.params import find_param
-from flexipy.sip.searching import find_octet, value_of
+from flexipy.sip.searching import count_of, find_octet, rport_at
 from flexipy.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -53,16 +54,13 @@ def stamp_via(request: Request, index: int, value: bytes, flow: Flow) -> int | N
     Raises:
         HeaderError: no Via can be read there.
     """
+    rport = rport_at(value)
+    if rport >= 0:
+        request.lines[index] = b"Via: %b%b%b" % (value[:rport], flow.via_stamp, value[rport + 6 :])
+        return None
     if value.find(b";received=") >= 0:  # what the client says of itself counts for nothing
         value = b";".join(piece for piece in value.split(b";") if not _is_param(piece, (b"received",)))
         request.lines[index] = b"Via: " + value
-    if value.endswith(b";rport"):
-        request.lines[index] = b"Via: " + value[:-6] + flow.via_stamp
-        return None
-    rport = value.find(b";rport;")
-    if rport > 0:
-        request.lines[index] = b"Via: " + value[:rport] + flow.via_stamp + value[rport + 6 :]
-        return None
     via = Via.parse(value)
     ip, port = flow.remote
     stamp = b"" if via.host == ip or "received" in via.params else b";received=" + ip.encode()
@@ -80,21 +78,9 @@ def _is_param(piece: bytes, names: tuple[bytes, ...]) -> bool:
     return piece.partition(b"=")[0].strip().lower() in names
 
 
-def sent_by_of(value: bytes) -> bytes:
-    """The sent-by of a Via value, as written.
-
-    Raises:
-        HeaderError: there is none.
-    """
-    sent_by = value.partition(b";")[0].rstrip().rpartition(b" ")[2]
-    if not sent_by:
-        raise HeaderError("bad Via")
-    return sent_by
-
-
 def own_tag(call_id: bytes) -> bytes:
     """The To tag of our own answers to the requests of a call; see `Agent.to_tag`."""
-    return b"fx%016x" % (hash(call_id) & 0xFFFFFFFFFFFFFFFF)
+    return b"fx" + hex16(hash(call_id))
 
 
 def first_route(request: Request) -> bytes | None:
@@ -134,19 +120,18 @@ def decrement_max_forwards(request: Request) -> None:
     if index < 0:
         request.append(H.MAX_FORWARDS, b"Max-Forwards: 70")
         return
-    text = value_of(request.lines[index])
-    if not text.isdigit() or len(text) > 9:
+    left = count_of(request.lines[index])
+    if left < 0:
         raise HeaderError("bad Max-Forwards")
-    left = int(text)
     if left == 0:
         raise SipError("Too Many Hops", 483)
-    request.lines[index] = b"Max-Forwards: %d" % (min(left, 255) - 1)
+    request.lines[index] = b"Max-Forwards: %b" % decimal(min(left, 255) - 1)
 
 
 def loop_mark(received_uri: bytes, request: Request) -> bytes:
     """What the routing of a request depends on, as eight hex digits (RFC 5393 section 4.2.2)."""
     route = first_route(request)
-    return b"%08x" % (hash((received_uri, route)) & 0xFFFFFFFF)
+    return hex8(hash((received_uri, route)))
 
 
 _own_prefix = BRANCH_PREFIX

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from flexipy.registrar.binding import Binding
 from flexipy.registrar.gruu import TemporaryGruus
 from flexipy.registrar.registration import RegistrarOptions
+from flexipy.sip.digits import decimal
 from flexipy.sip.params import encode
 
 
@@ -41,7 +42,7 @@ def contact_values(
         contact = binding.uri_raw
         instance_id = binding.instance_id
         if gruus is None or instance_id is None or not binding.has_gruu:
-            values.append(b"<%b>%b;expires=%d" % (contact, binding.contact_params, left))
+            values.append(b"<%b>%b;expires=%b" % (contact, binding.contact_params, decimal(left)))
             continue
         instance = encode(instance_id)
         params = binding.params_with(instance)
@@ -49,11 +50,11 @@ def contact_values(
         if options.enable_temporary_gruu:
             temporary = gruus.make(binding.key, instance, binding.call_id, base)
             values.append(
-                b'<%b>%b;pub-gruu="%b;gr=%b";expires=%d;temp-gruu="%b"'
-                % (contact, params, base, instance, left, temporary)
+                b'<%b>%b;pub-gruu="%b;gr=%b";expires=%b;temp-gruu="%b"'
+                % (contact, params, base, instance, decimal(left), temporary)
             )
         else:
-            values.append(b'<%b>%b;pub-gruu="%b;gr=%b";expires=%d' % (contact, params, base, instance, left))
+            values.append(b'<%b>%b;pub-gruu="%b;gr=%b";expires=%b' % (contact, params, base, instance, decimal(left)))
     return values
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from flexipy.registrar.binding import Binding, Change, ChangeKind
 from flexipy.registrar.sharing import shared, shared_path
+from flexipy.sip.digits import decimal, hex8, three_digits
 from flexipy.sip.errors import SipError
 from flexipy.sip.octets import BACKSLASH, LF, TAB
 from flexipy.sip.params import decode, encode
@@ -58,19 +59,21 @@ def refresh_line(binding: Binding) -> bytes:
     """Only what a refresh changes. What a REGISTER is granted is whole seconds."""
     lifetime = binding.expires_at - binding.updated_at
     messages = binding.message_expires_at - binding.updated_at if binding.message_expires_at else 0
-    body = b"R\t%b\t%b\t%d\t%.3f\t%d\t%d\t%b\t%b" % (
+    updated = int(binding.updated_at * 1000 + 0.5)
+    body = b"R\t%b\t%b\t%b\t%b.%b\t%b\t%b\t%b\t%b" % (
         encode(binding.key),
         encode(binding.unique_id),
-        binding.cseq,
-        binding.updated_at,
-        lifetime + 0.5,
-        messages + 0.5,
+        decimal(binding.cseq),
+        decimal(updated // 1000),
+        three_digits(updated % 1000),
+        decimal(int(lifetime + 0.5)),
+        decimal(int(messages + 0.5)),
         binding.flow_token,
         binding.call_id,
     )
     if body.count(b"\t") != 8 or LF in body or BACKSLASH in body:
         return binding_line(binding)  # rare, and always right
-    return b"%08x\t%b\n" % (crc32(body), body)
+    return b"%b\t%b\n" % (hex8(crc32(body)), body)
 
 
 def removal_line(binding: Binding) -> bytes:

@@ -61,7 +61,19 @@ def read(data: bytes) -> Head:
     Raises:
         ParseError: there is no empty line, a CR or LF stands alone, a header has no name, or there are too many.
     """
-    end: i64 = data.find(_END)
+    end: i64 = len(data) - 4
+    if end > 0 and data[end:] == _END and data[end - 1] != LF:  # nearly every message without a body
+        head = _take_apart(data, end)
+        if head is not None:
+            return head
+    head = _take_apart(data, data.find(_END))
+    if head is None:
+        raise _stray()
+    return head
+
+
+def _take_apart(data: bytes, end: i64) -> Head | None:
+    """`read`, told where an empty line begins; None if there is one before that."""
     if end <= 0:
         raise ParseError("no empty line after the headers")
     lines = data[:end].splitlines()
@@ -81,9 +93,10 @@ def read(data: bytes) -> Head:
                     known = False
                 else:
                     step = other
+    if not known and b"" in lines:
+        return None
     if size != end or data[end - 1] == CR or data[end - 1] == LF:
-        # Some would take it for the end of the line, and what follows for a header that nobody has checked.
-        raise ParseError("a stray CR or LF in the headers")
+        raise _stray()
     body = data[end + 4 :]
     if not known:
         lines = _joined(lines)
@@ -94,11 +107,16 @@ def read(data: bytes) -> Head:
     return start, lines, shape, body
 
 
+def _stray() -> ParseError:
+    # Some would take it for the end of the line, and what follows for a header that nobody has checked.
+    return ParseError("a stray CR or LF in the headers")
+
+
 def _turn(step: _Step, line: bytes) -> _Step | None:
     """Where another line than last time leads to; None where the tree does not help."""
     global _steps  # noqa: PLW0603 - one tree for all
-    if line[:1] in (b" ", b"\t") and step.names:
-        return None  # folded
+    if not line or (step.names and line[:1] in (b" ", b"\t")):
+        return None  # the end of the head, or folded
     title = line[: line.find(b":") + 1]
     following = step.ways.get(title)
     if following is None:

@@ -11,19 +11,21 @@ from typing import Final
 
 from flexipy.sip import heads
 from flexipy.sip import names as H
+from flexipy.sip.digits import decimal
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.headers import CSeq, NameAddr, Via
-from flexipy.sip.octets import COMMA, GREATER, LESS, LF, QUOTE, SEMICOLON
+from flexipy.sip.octets import COMMA, GREATER, LESS, LF, QUOTE, SEMICOLON, SPACE
 from flexipy.sip.params import decode, encode, find_param, split_values
 from flexipy.sip.plain import plain_address
-from flexipy.sip.searching import number_of, value_of
+from flexipy.sip.searching import count_of, find_octet, number_of, value_of
 from flexipy.sip.shape import EMPTY, Shape, shape_of
-from flexipy.sip.status import phrase_bytes
+from flexipy.sip.status import phrase_bytes, start_line_of
 from flexipy.sip.uri import SipUri
 
 _CRLF: Final = b"\r\n"
 _VERSION: Final = b"SIP/2.0"
 _ANSWERS: Final = b"SIP/2.0 "
+_REQUESTS: Final = b" SIP/2.0"
 
 
 class Message:
@@ -385,14 +387,14 @@ class Response(Message):
     @property
     def start_line(self) -> bytes:
         """The first line, without CRLF."""
-        return b"SIP/2.0 %d %b" % (self.status, self.reason)
+        return start_line_of(self.status, self.reason)
 
     def copy(self) -> Response:
         """A copy that can be spliced on its own."""
         return Response(self.status, self.reason, self.lines[:], self.shape, self.body)
 
     def __bytes__(self) -> bytes:
-        return _CRLF.join([b"SIP/2.0 %d %b" % (self.status, self.reason), *self.lines, b"", self.body])
+        return _CRLF.join([start_line_of(self.status, self.reason), *self.lines, b"", self.body])
 
     def __repr__(self) -> str:
         return f"<{self.status} {decode(self.reason)}>"
@@ -404,6 +406,9 @@ _NO_BODY: Final = b"Content-Length: 0"
 
 
 def _has_tag(to: bytes) -> bool:
+    end = find_octet(to, GREATER, 0)
+    if end >= 0 and end == len(to) - 1:
+        return False
     return to.rpartition(b">")[2].find(b"tag=") >= 0
 
 
@@ -453,18 +458,16 @@ def parse(data: bytes) -> Request | Response:
     if index >= 0 and not body and lines[index] == _NO_BODY:
         pass  # nearly every message without a body says so like that
     elif index >= 0:
-        text = value_of(lines[index])
-        if not text.isdigit() or len(text) > 10:
+        length = count_of(lines[index])
+        if length < 0:
             fault = "bad Content-Length"
-        else:
-            length = int(text)
-            if length < len(body):
-                body = body[:length]
-            elif length > len(body):
-                fault = "body shorter than Content-Length"
+        elif length < len(body):
+            body = body[:length]
+        elif length > len(body):
+            fault = "body shorter than Content-Length"
     else:
         # Optional in a datagram only, and it may leave by a stream (RFC 3261 sections 16.6 step 10, 20.14).
-        lines.append(b"Content-Length: %d" % len(body))
+        lines.append(b"Content-Length: %b" % decimal(len(body)))
         shape = shape.then(H.CONTENT_LENGTH)
     message = (
         _response(start, lines, shape, body) if start.startswith(_ANSWERS) else _request(start, lines, shape, body)
@@ -475,8 +478,8 @@ def parse(data: bytes) -> Request | Response:
 
 
 def _request(start: bytes, lines: list[bytes], shape: Shape, body: bytes) -> Request:
-    space = start.find(b" ")
-    if 0 < space < len(start) - 9 and start.endswith(b" SIP/2.0"):
+    space = find_octet(start, SPACE, 0)
+    if 0 < space < len(start) - 9 and start[-8:] == _REQUESTS:
         return Request(start[:space], start[space + 1 : -8], lines, shape, body)
     method, _, rest = start.partition(b" ")
     uri, _, version = rest.rpartition(b" ")

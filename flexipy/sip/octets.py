@@ -11,6 +11,7 @@ LF: Final = 0x0A
 CR: Final = 0x0D
 SPACE: Final = 0x20
 QUOTE: Final = 0x22
+PLUS: Final = 0x2B
 COMMA: Final = 0x2C
 ZERO: Final = 0x30
 NINE: Final = 0x39

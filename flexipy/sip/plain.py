@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from flexipy.sip.octets import BACKSLASH, SEMICOLON
+from mypy_extensions import i64
+
+from flexipy.sip.octets import AT, BACKSLASH, COLON, GREATER, LESS, PLUS, QUOTE, SEMICOLON, SPACE, TAB
+from flexipy.sip.searching import COMPILED, find_octet
 
 # What user and host may consist of and still need no closer look; upper case would have to be folded in the host.
 _PLAIN: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
+_IS_PLAIN: Final = [octet in _PLAIN for octet in range(256)]
+_SCHEME: Final = b"sip:"
 _LONGEST: Final = 255  # no host is longer
 _USUAL_HEADS: Final = frozenset((b"From: ", b"To: ", b"from: ", b"to: ", b"f: ", b"t: "))
 
 
-# What stands before the `>` -> what was found there. The same people come again and again; of two generations the
-# older one goes, so that a crowd larger than the memory costs no more than having none.
+# For interpreted code: what stands before the `>` -> what was found there. The same people come again and again; of
+# two generations the older one goes, so that a crowd larger than the memory costs no more than having none.
 _GENERATION: Final = 8192
 _recent: dict[bytes, str] = {}
 _former: dict[bytes, str] = {}
@@ -32,6 +37,59 @@ def plain_address(line: bytes) -> str:
     Returns:
         Empty where the line needs a closer look: escapes, ports, URI parameters, no angle brackets, another scheme.
     """
+    return scanned_address(line) if COMPILED else remembered_address(line)
+
+
+def scanned_address(line: bytes) -> str:
+    """`plain_address`, octet by octet."""
+    size: i64 = len(line)
+    at = _behind_name(line, size)
+    if at + 5 > size or line[at] != LESS or line[at + 1 : at + 5] != _SCHEME:
+        return ""
+    at += 5
+    begin = at
+    middle: i64 = 0
+    plus = False
+    while at < size:
+        octet: i64 = line[at]
+        if not _IS_PLAIN[octet]:
+            if octet == AT and middle == 0 and at > begin:
+                middle = at
+            elif octet == PLUS and middle == 0 and not plus:
+                plus = True
+            else:
+                break
+        at += 1
+    if at >= size or line[at] != GREATER or middle == 0 or middle == at - 1 or at - begin > _LONGEST:
+        return ""
+    end = at
+    at += 1
+    if at < size and (line[at] != SEMICOLON or find_octet(line, LESS, at) >= 0):
+        return ""
+    return line[begin:end].decode()
+
+
+def _behind_name(line: bytes, size: i64) -> i64:
+    """Where the `<` should stand, behind the header's name and a display name; `size` where the line is unusual."""
+    at = find_octet(line, COLON, 0) + 1
+    if at == 0:
+        return size
+    while at < size and (line[at] == SPACE or line[at] == TAB):
+        at += 1
+    if at < size and line[at] == QUOTE:
+        at += 1
+        while at < size and line[at] != QUOTE:
+            if line[at] == BACKSLASH:
+                return size
+            at += 1
+        at += 1
+        while at < size and (line[at] == SPACE or line[at] == TAB):
+            at += 1
+    return at
+
+
+def remembered_address(line: bytes) -> str:
+    """`plain_address`, by the methods of bytes and a memory."""
     end = line.find(b">")
     if end < 0:
         return ""

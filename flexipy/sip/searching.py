@@ -142,4 +142,94 @@ def number_of(line: bytes, method: bytes) -> i64:
     return octets_number_of(line, method) if COMPILED else plain_number_of(line, method)
 
 
+def octets_sent_by_of(via: bytes) -> bytes:
+    """`sent_by_of`, octet by octet."""
+    end: i64 = 0
+    size: i64 = len(via)
+    while end < size and via[end] != SEMICOLON:
+        end += 1
+    while end > 0 and _is_blank(via[end - 1]):
+        end -= 1
+    begin = end
+    while begin > 0 and via[begin - 1] != SPACE:
+        begin -= 1
+    return via[begin:end]
+
+
+def plain_sent_by_of(via: bytes) -> bytes:
+    """`sent_by_of`, by the methods of bytes."""
+    return via.partition(b";")[0].rstrip().rpartition(b" ")[2]
+
+
+def sent_by_of(via: bytes) -> bytes:
+    """The sent-by of a Via value, as written; empty where there is none."""
+    return octets_sent_by_of(via) if COMPILED else plain_sent_by_of(via)
+
+
+def octets_rport_at(via: bytes) -> i64:
+    """`rport_at`, octet by octet."""
+    size: i64 = len(via)
+    found: i64 = -1
+    at: i64 = 0
+    while at + 4 <= size:
+        if via[at] == SEMICOLON and via[at + 1] == 0x72:  # ;r
+            if via[at + 2] == 0x65 and via[at + 3] == 0x63:  # ;rec
+                return -1
+            if found < 0 and via[at : at + 6] == _RPORT and (at + 6 == size or via[at + 6] == SEMICOLON):
+                found = at
+        at += 1
+    return found
+
+
+def plain_rport_at(via: bytes) -> i64:
+    """`rport_at`, by the methods of bytes."""
+    if via.find(b";rec") >= 0:
+        return -1
+    at = via.find(b";rport;")
+    if at < 0 and via.endswith(_RPORT):
+        return len(via) - 6
+    return at
+
+
+_RPORT: Final = b";rport"
+
+
+def rport_at(via: bytes) -> i64:
+    """Where a Via value says `;rport`, without a value; -1 where it doesn't or may say `received`, too."""
+    return octets_rport_at(via) if COMPILED else plain_rport_at(via)
+
+
+def octets_count_of(line: bytes) -> i64:
+    """`count_of`, octet by octet."""
+    end: i64 = len(line)
+    at: i64 = 0
+    while at < end and line[at] != COLON:
+        at += 1
+    at += 1
+    while at < end and _is_blank(line[at]):
+        at += 1
+    while end > at and _is_blank(line[end - 1]):
+        end -= 1
+    if at >= end or end - at > _MOST_DIGITS:
+        return -1
+    number: i64 = 0
+    while at < end:
+        if not ZERO <= line[at] <= NINE:
+            return -1
+        number = number * 10 + line[at] - ZERO
+        at += 1
+    return number
+
+
+def plain_count_of(line: bytes) -> i64:
+    """`count_of`, by the methods of bytes."""
+    text = line.partition(b":")[2].strip()
+    return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1
+
+
+def count_of(line: bytes) -> i64:
+    """The number that a header line has for its value; -1 where it has another, or one of more than nine digits."""
+    return octets_count_of(line) if COMPILED else plain_count_of(line)
+
+
 COMPILED: Final = not isinstance(value_of, FunctionType)

@@ -96,6 +96,14 @@ def phrase_bytes(status: int) -> bytes:
     return found
 
 
+_CODES: Final = [b"%d" % status for status in range(100, 700)]
+
+
+def start_line_of(status: int, reason: bytes) -> bytes:
+    """The first line of a response, without CRLF."""
+    return b"SIP/2.0 %b %b" % (_CODES[status - 100], reason)
+
+
 def phrase(status: int) -> str:
     """The reason phrase for a status code; the name of its class where the code is unknown."""
     found = PHRASES.get(status)

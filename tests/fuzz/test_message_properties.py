@@ -184,7 +184,7 @@ def test_the_way_of_earlier_messages_leads_to_what_stands_there(data: bytes) -> 
     assert taken_apart(data) == plain
 
 
-@given(st.lists(st.sampled_from([b"a", b":", b"\r", b"\n", b"\r\n", b" ", b"To: x\r\n"]), max_size=24).map(b"".join))
+@given(st.lists(st.sampled_from([b"a", b":", b"\r", b"\n", b"\r\n", b" ", b"To: x\r\n"]), max_size=12).map(b"".join))
 def test_line_ends_of_any_kind_are_told_apart(data: bytes) -> None:
-    data += b"\r\n\r\n"
+    data = b"x" + data + b"\r\n\r\n"
     assert taken_apart(data) == plainly_taken_apart(data)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flexipy.sip import digits
 from flexipy.sip import searching as s
+from flexipy.sip.headers import NameAddr
+from flexipy.sip.plain import remembered_address, scanned_address
 
 LINES = st.lists(
     st.sampled_from([b"CSeq", b":", b" ", b"\t", b"12", b"7", b"0123456789", b"INVITE", b";", b"a=", b";tag=", b"x"]),
@@ -51,3 +54,99 @@ def test_an_octet_is_found_where_it_stands_first(data: bytes, octet: int, start:
 )
 def test_the_number_of_a_usual_cseq(line: bytes, number: int) -> None:
     assert s.number_of(line, b"INVITE") == number
+
+
+VIAS = st.lists(
+    st.sampled_from(
+        [
+            b"SIP/2.0/UDP ",
+            b"host:5060",
+            b" ",
+            b";",
+            b";rport",
+            b";rport=5",
+            b";received=1",
+            b";rec",
+            b";branch=z",
+            b"\t",
+        ]
+    ),
+    max_size=7,
+).map(b"".join)
+
+
+@given(VIAS)
+def test_sent_by_and_rport_of_a_via(via: bytes) -> None:
+    assert s.octets_sent_by_of(via) == s.plain_sent_by_of(via) == s.sent_by_of(via)
+    assert s.octets_rport_at(via) == s.plain_rport_at(via) == s.rport_at(via)
+
+
+@given(LINES)
+def test_a_count_is_a_number_alone(line: bytes) -> None:
+    assert s.octets_count_of(line) == s.plain_count_of(line) == s.count_of(line)
+
+
+ADDRESSES = st.lists(
+    st.sampled_from(
+        [
+            b"From:",
+            b"t:",
+            b" ",
+            b'"',
+            b'"Al <x> Y"',
+            b"Al",
+            b"<",
+            b"<sip:",
+            b"al",
+            b"+4",
+            b"@",
+            b"h.test",
+            b">",
+            b";tag=1",
+            b"\\",
+        ]
+    ),
+    max_size=9,
+).map(b"".join)
+
+
+@given(ADDRESSES)
+def test_an_address_that_is_recognised_means_what_the_long_way_finds(line: bytes) -> None:
+    for found in (scanned_address(line), remembered_address(line)):
+        if found:
+            address = NameAddr.parse(line.partition(b":")[2].strip())
+            assert found == address.uri.aor
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [
+        (b"From: <sip:al@h.test>", "al@h.test"),
+        (b'To: "Al <sip:x@y>" <sip:+4al@h.test>;tag=1', "+4al@h.test"),
+        (b"From:\t<sip:al@h.test>;x", "al@h.test"),
+        (b"From: Al <sip:al@h.test>", ""),
+        (b"From: <sip:al@h.test:5060>", ""),
+        (b"From: <sip:al@h.test;x=y>", ""),
+        (b"From: <sips:al@h.test>", ""),
+        (b"From: <sip:al@H.test>", ""),
+        (b"From: <sip:@h.test>", ""),
+        (b"From: <sip:al@>", ""),
+        (b"From: <sip:al@h@test>", ""),
+        (b"From: <sip:al@h.test> x", ""),
+        (b"From: <sip:al@h.test>, <sip:b@h.test>", ""),
+        (b"From: <sip:al@h.test>;x=<sip:b@h.test>", ""),
+        (b'From: "Al\\"" <sip:al@h.test>', ""),
+        (b"From: <sip:al@h.test", ""),
+        (b"From", ""),
+    ],
+)
+def test_an_address_in_the_usual_form(line: bytes, address: str) -> None:
+    assert scanned_address(line) == address
+
+
+@given(st.integers(-(2**40), 2**40))
+def test_numbers_out_of_tables_are_written_like_others(number: int) -> None:
+    assert digits.decimal(number) == b"%d" % number
+    assert digits.hex8(number) == b"%08x" % (number & 0xFFFFFFFF)
+    assert digits.hex16(number) == b"%016x" % (number & 0xFFFFFFFFFFFFFFFF)
+    assert digits.three_digits(number % 1000) == b"%03d" % (number % 1000)
