@@ -6,6 +6,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from flexipy.sip.searching import COMPILED
+
 _SMALL: Final = 4096
 _DECIMAL: Final = [b"%d" % number for number in range(_SMALL)]
 _PAIRS: Final = [b"%02x" % number for number in range(256)]
@@ -24,6 +26,8 @@ def three_digits(number: int) -> bytes:
 
 def hex8(number: i64) -> bytes:
     """The lowest 32 bits of a number in 8 hexadecimal digits, lower case."""
+    if not COMPILED:
+        return b"%08x" % (number & 0xFFFFFFFF)
     high, low = number >> 16, number
     return b"%b%b%b%b" % (
         _PAIRS[high >> 8 & 255],
@@ -35,4 +39,6 @@ def hex8(number: i64) -> bytes:
 
 def hex16(number: i64) -> bytes:
     """A number of 64 bits in 16 hexadecimal digits, lower case; of a negative one the two's complement."""
+    if not COMPILED:
+        return b"%016x" % (number & 0xFFFFFFFFFFFFFFFF)
     return b"%b%b" % (hex8(number >> 32), hex8(number))

@@ -37,11 +37,20 @@ def plain_address(line: bytes) -> str:
     Returns:
         Empty where the line needs a closer look: escapes, ports, URI parameters, no angle brackets, another scheme.
     """
-    return scanned_address(line) if COMPILED else remembered_address(line)
+    if COMPILED:
+        return scanned_address(line)
+    end = line.find(b">")
+    if end < 0:
+        return ""
+    if len(line) > end + 1 and (line[end + 1] != SEMICOLON or line.find(b"<", end) > 0):
+        return ""
+    start = line[:end]
+    address = _recent.get(start)
+    return _look(start) if address is None else address
 
 
 def scanned_address(line: bytes) -> str:
-    """`plain_address`, octet by octet."""
+    """`plain_address` for compiled code, octet by octet."""
     size: i64 = len(line)
     at = _behind_name(line, size)
     if at + 5 > size or line[at] != LESS or line[at + 1 : at + 5] != _SCHEME:
@@ -86,18 +95,6 @@ def _behind_name(line: bytes, size: i64) -> i64:
         while at < size and (line[at] == SPACE or line[at] == TAB):
             at += 1
     return at
-
-
-def remembered_address(line: bytes) -> str:
-    """`plain_address`, by the methods of bytes and a memory."""
-    end = line.find(b">")
-    if end < 0:
-        return ""
-    if len(line) > end + 1 and (line[end + 1] != SEMICOLON or line.find(b"<", end) > 0):
-        return ""
-    start = line[:end]
-    address = _recent.get(start)
-    return _look(start) if address is None else address
 
 
 def _look(start: bytes) -> str:

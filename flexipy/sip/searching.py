@@ -1,8 +1,7 @@
 """Small searches within a header line.
 
-Each in two forms with the same results: one that looks at each octet, which compiled code does best, and one by the
-methods of bytes, which interpreted code does best. The one without `plain_` or `octets_` before its name is the one for
-the code at hand.
+Each in two forms with the same results: one by the methods of bytes, which interpreted code does best, and one that
+looks at each octet, which compiled code does best.
 """
 
 from __future__ import annotations
@@ -15,8 +14,14 @@ from mypy_extensions import i64
 from flexipy.sip.octets import COLON, CR, EQUALS, NINE, SEMICOLON, SPACE, TAB, ZERO
 
 
-def octets_value_of(line: bytes) -> bytes:
-    """`value_of`, octet by octet."""
+def _is_blank(octet: i64) -> bool:
+    return octet == SPACE or TAB <= octet <= CR
+
+
+def value_of(line: bytes) -> bytes:
+    """What stands behind the first colon of a header line, without blanks around it; empty where there is no colon."""
+    if not COMPILED:
+        return line.partition(b":")[2].strip()
     end: i64 = len(line)
     at: i64 = 0
     while at < end and line[at] != COLON:
@@ -31,20 +36,6 @@ def octets_value_of(line: bytes) -> bytes:
     return line[at:end]
 
 
-def plain_value_of(line: bytes) -> bytes:
-    """`value_of`, by the methods of bytes."""
-    return line.partition(b":")[2].strip()
-
-
-def _is_blank(octet: i64) -> bool:
-    return octet == SPACE or TAB <= octet <= CR
-
-
-def value_of(line: bytes) -> bytes:
-    """What stands behind the first colon of a header line, without blanks around it; empty where there is no colon."""
-    return octets_value_of(line) if COMPILED else plain_value_of(line)
-
-
 def find_octet(data: bytes, octet: i64, start: i64) -> i64:
     """Where an octet stands first from a place on, expected to be near; -1 for nowhere."""
     if not COMPILED:
@@ -57,8 +48,18 @@ def find_octet(data: bytes, octet: i64, start: i64) -> i64:
     return -1
 
 
-def octets_param_of(value: bytes, name: bytes) -> bytes | None:
-    """`param_of`, octet by octet."""
+def param_of(value: bytes, name: bytes) -> bytes | None:
+    """The value of the first `;name=value` that is written just so, None where there is none.
+
+    `flexipy.sip.params.find_param` finds other spellings, too.
+    """
+    if not COMPILED:
+        start = value.find(b";" + name + b"=")
+        if start < 0:
+            return None
+        start += len(name) + 2
+        behind = value.find(b";", start)
+        return value[start:] if behind < 0 else value[start:behind]
     size: i64 = len(value)
     length: i64 = len(name)
     at: i64 = 0
@@ -77,26 +78,16 @@ def octets_param_of(value: bytes, name: bytes) -> bytes | None:
     return None
 
 
-def plain_param_of(value: bytes, name: bytes) -> bytes | None:
-    """`param_of`, by the methods of bytes."""
-    start = value.find(b";" + name + b"=")
-    if start < 0:
-        return None
-    start += len(name) + 2
-    end = value.find(b";", start)
-    return value[start:] if end < 0 else value[start:end]
+_MOST_DIGITS: Final = 9
 
 
-def param_of(value: bytes, name: bytes) -> bytes | None:
-    """The value of the first `;name=value` that is written just so, None where there is none.
-
-    `flexipy.sip.params.find_param` finds other spellings, too.
-    """
-    return octets_param_of(value, name) if COMPILED else plain_param_of(value, name)
-
-
-def octets_number_of(line: bytes, method: bytes) -> i64:
-    """`number_of`, octet by octet."""
+def number_of(line: bytes, method: bytes) -> i64:
+    """The number of a CSeq line of the usual form that names this method; -1 for what needs a closer look."""
+    if not COMPILED:
+        digits, _, rest = line.partition(b":")[2].strip().partition(b" ")
+        if rest != method or not digits.isdigit() or len(digits) > _MOST_DIGITS:
+            return -1
+        return int(digits)
     end: i64 = len(line)
     at: i64 = 0
     while at < end and line[at] != COLON:
@@ -126,24 +117,10 @@ def octets_number_of(line: bytes, method: bytes) -> i64:
     return number if same == size and at == end else -1
 
 
-def plain_number_of(line: bytes, method: bytes) -> i64:
-    """`number_of`, by the methods of bytes."""
-    number, _, rest = line.partition(b":")[2].strip().partition(b" ")
-    if rest != method or not number.isdigit() or len(number) > _MOST_DIGITS:
-        return -1
-    return int(number)
-
-
-_MOST_DIGITS: Final = 9
-
-
-def number_of(line: bytes, method: bytes) -> i64:
-    """The number of a CSeq line of the usual form that names this method; -1 for what needs a closer look."""
-    return octets_number_of(line, method) if COMPILED else plain_number_of(line, method)
-
-
-def octets_sent_by_of(via: bytes) -> bytes:
-    """`sent_by_of`, octet by octet."""
+def sent_by_of(via: bytes) -> bytes:
+    """The sent-by of a Via value, as written; empty where there is none."""
+    if not COMPILED:
+        return via.partition(b";")[0].rstrip().rpartition(b" ")[2]
     end: i64 = 0
     size: i64 = len(via)
     while end < size and via[end] != SEMICOLON:
@@ -156,18 +133,18 @@ def octets_sent_by_of(via: bytes) -> bytes:
     return via[begin:end]
 
 
-def plain_sent_by_of(via: bytes) -> bytes:
-    """`sent_by_of`, by the methods of bytes."""
-    return via.partition(b";")[0].rstrip().rpartition(b" ")[2]
+_RPORT: Final = b";rport"
 
 
-def sent_by_of(via: bytes) -> bytes:
-    """The sent-by of a Via value, as written; empty where there is none."""
-    return octets_sent_by_of(via) if COMPILED else plain_sent_by_of(via)
-
-
-def octets_rport_at(via: bytes) -> i64:
-    """`rport_at`, octet by octet."""
+def rport_at(via: bytes) -> i64:
+    """Where a Via value says `;rport`, without a value; -1 where it doesn't or may say `received`, too."""
+    if not COMPILED:
+        if via.find(b";rec") >= 0:
+            return -1
+        place = via.find(b";rport;")
+        if place < 0 and via.endswith(_RPORT):
+            return len(via) - 6
+        return place
     size: i64 = len(via)
     found: i64 = -1
     at: i64 = 0
@@ -181,26 +158,11 @@ def octets_rport_at(via: bytes) -> i64:
     return found
 
 
-def plain_rport_at(via: bytes) -> i64:
-    """`rport_at`, by the methods of bytes."""
-    if via.find(b";rec") >= 0:
-        return -1
-    at = via.find(b";rport;")
-    if at < 0 and via.endswith(_RPORT):
-        return len(via) - 6
-    return at
-
-
-_RPORT: Final = b";rport"
-
-
-def rport_at(via: bytes) -> i64:
-    """Where a Via value says `;rport`, without a value; -1 where it doesn't or may say `received`, too."""
-    return octets_rport_at(via) if COMPILED else plain_rport_at(via)
-
-
-def octets_count_of(line: bytes) -> i64:
-    """`count_of`, octet by octet."""
+def count_of(line: bytes) -> i64:
+    """The number that a header line has for its value; -1 where it has another, or one of more than nine digits."""
+    if not COMPILED:
+        text = line.partition(b":")[2].strip()
+        return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1
     end: i64 = len(line)
     at: i64 = 0
     while at < end and line[at] != COLON:
@@ -219,17 +181,6 @@ def octets_count_of(line: bytes) -> i64:
         number = number * 10 + line[at] - ZERO
         at += 1
     return number
-
-
-def plain_count_of(line: bytes) -> i64:
-    """`count_of`, by the methods of bytes."""
-    text = line.partition(b":")[2].strip()
-    return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1
-
-
-def count_of(line: bytes) -> i64:
-    """The number that a header line has for its value; -1 where it has another, or one of more than nine digits."""
-    return octets_count_of(line) if COMPILED else plain_count_of(line)
 
 
 COMPILED: Final = not isinstance(value_of, FunctionType)
