@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
-
 from flexipy.sip.digest import ALGORITHMS, compute_ha1
 
-# HA1 of clear-text accounts: each is asked for once with every request of its device.
-_HA1_LIMIT: Final = 10000
-_cached_ha1 = lru_cache(maxsize=_HA1_LIMIT)(compute_ha1)
 
-
-@dataclass(slots=True)
 class Account:
     """One user of one domain.
 
@@ -28,13 +19,53 @@ class Account:
         phone: another number of that user; may be empty.
     """
 
-    user: str
-    domain: str
-    password: str | None = None
-    md5: str = ""
-    sha256: str = ""
-    auth_id: str = ""
-    phone: str = ""
+    __slots__ = (
+        "_algorithm",
+        "_ha1",
+        "_hashed",
+        "_realm",
+        "auth_id",
+        "domain",
+        "md5",
+        "password",
+        "phone",
+        "sha256",
+        "user",
+    )
+
+    def __init__(
+        self,
+        user: str,
+        domain: str,
+        password: str | None = None,
+        md5: str = "",
+        sha256: str = "",
+        auth_id: str = "",
+        phone: str = "",
+    ) -> None:
+        self.user = user
+        self.domain = domain
+        self.password = password
+        self.md5 = md5
+        self.sha256 = sha256
+        self.auth_id = auth_id
+        self.phone = phone
+        # The hash of a clear-text password that was asked for last: a device asks for one and the same again and again.
+        self._hashed: str | None = None
+        self._algorithm = ""
+        self._realm = ""
+        self._ha1 = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Account) and self._facts() == other._facts()
+
+    def __repr__(self) -> str:
+        return f"<Account {self.user}@{self.domain}>"
+
+    def _facts(self) -> tuple[str, str, str | None, str, str, str, str]:
+        return self.user, self.domain, self.password, self.md5, self.sha256, self.auth_id, self.phone
+
+    __hash__ = None  # type: ignore[assignment]  # it may change
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -57,6 +88,12 @@ class Account:
         if self.password is None:
             ha1 = self.md5 if algorithm == "MD5" else self.sha256 if algorithm == "SHA-256" else ""
             return ha1 or None
+        if self._hashed == self.password and self._algorithm == algorithm and self._realm == realm:
+            return self._ha1
         if algorithm not in ALGORITHMS:
             return None
-        return _cached_ha1(algorithm, self.auth_id or self.user, realm, self.password)
+        self._ha1 = compute_ha1(algorithm, self.auth_id or self.user, realm, self.password)
+        self._hashed = self.password
+        self._algorithm = algorithm
+        self._realm = self.domain if realm == self.domain else realm
+        return self._ha1

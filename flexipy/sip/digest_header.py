@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from flexipy.sip.errors import HeaderError
-from flexipy.sip.params import decode, encode, quote, unquote
+from mypy_extensions import i64
 
+from flexipy.sip.errors import HeaderError
+from flexipy.sip.octets import BACKSLASH, COMMA, EQUALS, QUOTE, SPACE, TAB
+from flexipy.sip.params import decode, encode, quote, unquote
+from flexipy.sip.searching import COMPILED
+
+_FIRST_USE: Final = "00000001"
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 # What stands between two quoted strings: complete pairs, then the name of the quoted string that follows.
 Between = tuple[tuple[tuple[str, str], ...], str]
@@ -31,7 +36,6 @@ Fields = tuple[str, str, str, str, str, str, str, str, str, str]
 _forms: dict[tuple[str, ...], Callable[[list[str]], Fields]] = {}
 
 
-@dataclass(slots=True)
 class Authorization:
     """Credentials of an Authorization or Proxy-Authorization header.
 
@@ -42,21 +46,44 @@ class Authorization:
         nc: the nonce count as sent: eight hexadecimal digits.
     """
 
-    username: str
-    realm: str
-    nonce: str
-    uri: str
-    response: str
-    algorithm: str
-    qop: str
-    nc: str
-    cnonce: str
-    opaque: str
+    __slots__ = ("algorithm", "cnonce", "nc", "nonce", "opaque", "qop", "realm", "response", "uri", "username")
+
+    def __init__(
+        self,
+        username: str,
+        realm: str,
+        nonce: str,
+        uri: str,
+        response: str,
+        algorithm: str,
+        qop: str,
+        nc: str,
+        cnonce: str,
+        opaque: str,
+    ) -> None:
+        self.username = username
+        self.realm = realm
+        self.nonce = nonce
+        self.uri = uri
+        self.response = response
+        self.algorithm = algorithm
+        self.qop = qop
+        self.nc = nc
+        self.cnonce = cnonce
+        self.opaque = opaque
 
     @property
     def nonce_count(self) -> int:
         """`nc` as a number, -1 where it isn't one."""
-        return int(self.nc, 16) if len(self.nc) == 8 and _HEXADECIMAL.issuperset(self.nc) else -1
+        nc = self.nc
+        if nc == _FIRST_USE:
+            return 1
+        return int(nc, 16) if len(nc) == 8 and _HEXADECIMAL.issuperset(nc) else -1
+
+    def fields(self) -> Fields:
+        """What it holds, in the order in which it is made of it."""
+        first = (self.username, self.realm, self.nonce, self.uri, self.response)
+        return (*first, self.algorithm, self.qop, self.nc, self.cnonce, self.opaque)
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,6 +123,10 @@ def parse_authorization(raw: bytes) -> Authorization:
     Raises:
         HeaderError: another scheme, quotes that don't match, or no nonce, realm, uri or response.
     """
+    if COMPILED:
+        usual = usual_credentials(raw)
+        if usual is not None:
+            return usual
     text = raw.decode("utf-8", "surrogateescape")
     if "\\" in text:
         return _credentials(_scan(raw))
@@ -109,6 +140,125 @@ def parse_authorization(raw: bytes) -> Authorization:
     credentials = _credentials(_scan(raw))
     _remember_form(form)
     return credentials
+
+
+def usual_credentials(raw: bytes) -> Authorization | None:
+    """`parse_authorization` for compiled code, octet by octet; None for what is written in an unusual way."""
+    if not raw.isascii():
+        return None
+    size: i64 = len(raw)
+    at = _behind_blanks(raw, 0)
+    if raw[at : at + 7] != _SCHEME:
+        return None
+    text = raw.decode("ascii")
+    username = realm = nonce = uri = response = algorithm = qop = nc = cnonce = opaque = ""
+    seen: i64 = 0
+    at = _behind_blanks(raw, at + 7)
+    while at < size:
+        name = at
+        while at < size and raw[at] != EQUALS:
+            at += 1
+        length = at - name
+        at += 1
+        begin = at
+        if at < size and raw[at] == QUOTE:
+            begin += 1
+            at += 1
+            while at < size and raw[at] != QUOTE:
+                if raw[at] == BACKSLASH:
+                    return None
+                at += 1
+            if at >= size:
+                return None
+            end = at
+            at += 1
+        else:
+            while at < size and raw[at] != COMMA:
+                if raw[at] == QUOTE or raw[at] <= SPACE:
+                    return None
+                at += 1
+            end = at
+        at = _behind_blanks(raw, at)
+        if at < size:
+            if raw[at] != COMMA:
+                return None
+            at = _behind_blanks(raw, at + 1)
+        kind = _kind_of(raw, name, length)
+        if kind < 0 or seen >> kind & 1:
+            return None
+        seen |= 1 << kind
+        value = text[begin:end]
+        if kind == 0:
+            username = value
+        elif kind == 1:
+            realm = value
+        elif kind == 2:
+            nonce = value
+        elif kind == 3:
+            uri = value
+        elif kind == 4:
+            response = value
+        elif kind == 5:
+            algorithm = value
+        elif kind == 6:
+            qop = value
+        elif kind == 7:
+            nc = value
+        elif kind == 8:
+            cnonce = value
+        else:
+            opaque = value
+    if seen & _ALWAYS_THERE != _ALWAYS_THERE:
+        return None
+    if algorithm != "MD5":
+        algorithm = algorithm.upper() if seen & _WITH_ALGORITHM else "MD5"
+    if qop and qop != "auth":
+        qop = qop.lower()
+    return Authorization(username, realm, nonce, uri, response, algorithm, qop, nc, cnonce, opaque)
+
+
+_SCHEME: Final = b"Digest "
+_KINDS: Final = (
+    b"username",
+    b"realm",
+    b"nonce",
+    b"uri",
+    b"response",
+    b"algorithm",
+    b"qop",
+    b"nc",
+    b"cnonce",
+    b"opaque",
+)
+# By length and first letter, which tell them apart: the name there may be, and its place in `_KINDS`.
+_NAMES: Final = [b""] * (16 * 32)
+_PLACES: Final = [-1] * (16 * 32)
+for _place, _kind in enumerate(_KINDS):
+    _NAMES[len(_kind) * 32 + (_kind[0] & 31)] = _kind
+    _PLACES[len(_kind) * 32 + (_kind[0] & 31)] = _place
+_ALWAYS_THERE: Final = 0b11111
+_WITH_ALGORITHM: Final = 0b100000
+
+
+def _behind_blanks(raw: bytes, at: i64) -> i64:
+    size: i64 = len(raw)
+    while at < size and (raw[at] == SPACE or raw[at] == TAB):
+        at += 1
+    return at
+
+
+def _kind_of(raw: bytes, at: i64, length: i64) -> i64:
+    """Which of `_KINDS` is written there; -1 for none."""
+    if not 0 < length < 16:
+        return -1
+    place = length * 32 + (raw[at] & 31)
+    name = _NAMES[place]
+    if not name:
+        return -1
+    same: i64 = 0
+    while same < length and raw[at + same] == name[same]:
+        same += 1
+    return _PLACES[place] if same == length else -1
 
 
 def _credentials(found: dict[str, str]) -> Authorization:
@@ -145,7 +295,7 @@ def _remember_form(form: tuple[str, ...]) -> None:
     found = _scan(encode('"'.join([*numbered, form[-1]])))
     if any(found.get(name, "#")[:1] != "#" for name in _QUOTED) or "username*" in found:
         return
-    fields = astuple(_credentials(found))
+    fields = _credentials(found).fields()
     if any(field[:1] == "#" for field in fields[5:7]):
         return  # an algorithm or qop in quotes, to be brought into one case each time
     fixed: list[str] = [field for field in fields if field[:1] != "#"]

@@ -10,22 +10,19 @@ import enum
 import hmac
 import itertools
 import os
-from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
 from typing import Final
 
-_TIME: Final = 6
-_COUNT: Final = 4
-_SIGNATURE: Final = 14  # 24 bytes in all: 32 characters without padding
-_LENGTH: Final = 32
+from flexipy.sip.digits import hex8, hex16
+
+_TIME: Final = 16  # hexadecimal digits, as all that follows
+_HEAD: Final = _TIME + 8
+_SIGNATURE: Final = 14  # bytes
+_LENGTH: Final = _HEAD + 2 * _SIGNATURE
 # How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
 _GENERATION: Final = 1024
-
-# The base64 functions of the standard library wrap these two; a nonce is made for every challenge.
-_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
-_FROM_URLSAFE: Final = str.maketrans("-_", "+/")
 
 
 class Freshness(enum.Enum):
@@ -68,7 +65,7 @@ class NonceSource:
         self._keyed = blake2b(key=key, digest_size=_SIGNATURE)  # copied for each use: keying is the dear part
         self.lifetime = lifetime
         self.capacity = capacity
-        self._count = itertools.count(int.from_bytes(os.urandom(_COUNT), "big"))
+        self._count = itertools.count(int.from_bytes(os.urandom(4), "big"))
         # Issue times, in milliseconds, of the nonces made last: nearly every answer is to one of these, and needs
         # no check of its signature. Two generations; the older one is dropped whole.
         self._made: dict[str, int] = {}
@@ -93,8 +90,8 @@ class NonceSource:
         """
         count = next(self._count) & 0xFFFFFFFF
         issued = int(now * 1000)
-        head = (issued << 32 | count).to_bytes(_TIME + _COUNT, "big")
-        nonce = b2a_base64(head + self._sign(head), newline=False).translate(_TO_URLSAFE).decode("ascii")
+        head = hex16(issued) + hex8(count)
+        nonce = head.decode() + self._sign(head)
         made = self._made
         made[nonce] = issued
         if len(made) >= _GENERATION:
@@ -167,10 +164,10 @@ class NonceSource:
         self._seen_before, self._youngest_before = self._seen, self._youngest
         self._seen, self._youngest = {}, -1
 
-    def _sign(self, head: bytes) -> bytes:
+    def _sign(self, head: bytes) -> str:
         hashed = self._keyed.copy()
         hashed.update(head)
-        return hashed.digest()
+        return hashed.hexdigest()
 
     def _issued(self, nonce: str) -> int:
         """Issue time in milliseconds, -1 for a nonce that isn't ours."""
@@ -179,15 +176,9 @@ class NonceSource:
             return made
         if len(nonce) != _LENGTH or not nonce.isascii():
             return -1
-        try:
-            raw = a2b_base64(nonce.translate(_FROM_URLSAFE))
-        except ValueError:
+        if not hmac.compare_digest(nonce[_HEAD:], self._sign(nonce[:_HEAD].encode())):
             return -1
-        head = raw[: _TIME + _COUNT]
-        signature = self._sign(head)
-        if not hmac.compare_digest(raw[_TIME + _COUNT :], signature):
-            return -1
-        return int.from_bytes(head[:_TIME], "big")
+        return _issue_time(nonce)
 
 
 def _mark(generation: dict[str, int], nonce: str, state: int, nonce_count: int) -> Freshness:
@@ -205,4 +196,4 @@ def _mark(generation: dict[str, int], nonce: str, state: int, nonce_count: int) 
 
 
 def _issue_time(nonce: str) -> int:
-    return int.from_bytes(a2b_base64(nonce.translate(_FROM_URLSAFE))[:_TIME], "big")
+    return int(nonce[:_TIME], 16)

@@ -18,6 +18,7 @@ from flexipy.sip.digest import (
     parse_challenge,
     verify,
 )
+from flexipy.sip.digest_header import usual_credentials
 from flexipy.sip.errors import HeaderError
 from flexipy.sip.nonce import Freshness, NonceSource
 
@@ -248,3 +249,48 @@ def test_an_answer_that_another_server_accepted_does_not_count_here() -> None:
     here.note(nonce, 2)
     here.note(nonce, 4)
     assert [here.use(nonce, count, 1000.0) for count in (4, 3)] == [Freshness.STALE, Freshness.FRESH]
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            'username="al"',
+            'realm="a.test"',
+            'nonce="n"',
+            'uri="sip:a"',
+            'response="r"',
+            "algorithm=MD5",
+            "algorithm=sha-256",
+            'algorithm="MD5"',
+            "qop=auth",
+            'qop="AUTH"',
+            "nc=00000002",
+            'cnonce="c"',
+            'opaque=""',
+            "opaque",
+            'auts="x"',
+            "username*=UTF-8''x",
+            'user="x"',
+            'nonce="n\\""',
+            "nonce=n",
+            "Realm=x",
+            "uri=",
+            '"',
+            "",
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(PIECES, st.sampled_from([",", ", ", " , ", ",,", " "]), st.sampled_from(["Digest ", "digest ", "Basic ", ""]))
+def test_credentials_in_the_usual_form_are_read_as_in_any_form(pieces: list[str], between: str, scheme: str) -> None:
+    raw = (scheme + between.join(pieces)).encode()
+    usual = usual_credentials(raw)
+    if usual is not None:
+        assert usual.fields() == parse_authorization(raw).fields()
+
+
+def test_what_clients_write_is_the_usual_form() -> None:
+    challenge = parse_challenge(b'Digest realm="a.test", nonce="n", algorithm=MD5, qop="auth"')
+    assert usual_credentials(answer(challenge, "al", "0" * 32, "REGISTER", "sip:a.test", "c")) is not None
