@@ -18,6 +18,7 @@ from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import unfold
 from flexipy.sip.octets import SEMICOLON
 from flexipy.sip.params import encode
+from flexipy.sip.searching import mentions
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
 if TYPE_CHECKING:
@@ -198,13 +199,13 @@ class Forward(Module):
     def _remove_params(self, event: RequestEvent) -> None:
         request = event.request
         raw = request.uri_raw
-        if SEMICOLON in raw and self._mentions(raw) and scheme_of(raw) in ("sip", "sips"):
+        if SEMICOLON in raw and mentions(raw, self._markers) and scheme_of(raw) in ("sip", "sips"):
             request.uri_raw = request.uri.without_params(self._unwanted).raw
         index = request.shape.contact
         if index < 0:
             return
         line = request.lines[index]
-        if not self._mentions(line) or request.method == b"REGISTER":
+        if not mentions(line, self._markers) or request.method == b"REGISTER":
             return
         values = request.get_all(H.CONTACT)
         for place, raw in enumerate(values):
@@ -212,12 +213,6 @@ class Forward(Module):
                 stripped = contact.uri.without_params(self._unwanted).raw
                 values[place] = replace_uri(raw, contact.uri_raw, stripped)
         request.set_values(H.CONTACT, b"Contact", values)
-
-    def _mentions(self, raw: bytes) -> bool:
-        for marker in self._markers:  # noqa: SIM110 - for every request: a generator costs more than the look
-            if raw.find(marker) >= 0:
-                return True
-        return False
 
     def _put_path(self, event: RequestEvent) -> None:
         flow = event.flow

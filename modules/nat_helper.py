@@ -24,6 +24,7 @@ from flexipy.sip import names as H
 from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import Message, unfold
 from flexipy.sip.params import split_values
+from flexipy.sip.searching import sent_by_of
 from flexipy.sip.uri import SipUri, scheme_of
 from flexipy.transport.specs import DEFAULT_PORTS
 
@@ -98,9 +99,7 @@ class NatHelper(Module):
                 event.incoming_token = self.context.transports.flow_token(event.flow)
             return
         shape = request.shape
-        via = request.lines[shape.via]
-        sent_by = via.partition(b";")[0].rstrip()
-        if sent_by.endswith(event.flow.remote_host_port) or shape.vias > 1:
+        if shape.vias > 1 or sent_by_of(request.lines[shape.via]) == event.flow.remote_host_port:
             return  # the address in the Via is the one it sends from, or another proxy was first
         host, port = _sent_by(request)
         self._correct(request, event.flow.remote, event.flow.transport, host, port)

@@ -160,7 +160,7 @@ class RequestEvent:
         agent = self.agent
         agent.stamp_response(response)
         if self.transaction is None and status >= 200 and self.request.method != b"INVITE":
-            agent.layer.answer_at_once(self.key, bytes(response), agent.reply_flow(self), self.now)
+            agent.layer.answer_at_once(self.key, response.__bytes__(), agent.reply_flow(self), self.now)
         else:
             self.server_transaction().respond(response, self.now)
 
@@ -173,7 +173,7 @@ class RequestEvent:
         if self.request.method == b"ACK":
             return
         self.agent.stamp_response(response)
-        self.agent.reply_flow(self).send(bytes(response))
+        self.agent.reply_flow(self).send(response.__bytes__())
 
     def drop(self) -> None:
         """End the request without an answer; a branch counts as one that nobody answered."""

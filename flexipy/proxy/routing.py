@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from flexipy.sip import names as H
-from flexipy.sip.digits import decimal, hex8, hex16
+from flexipy.sip.digits import decimal, hex8
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import NameAddr, Via
 from flexipy.sip.message import Message, Request
-from flexipy.sip.octets import COMMA, LESS, QUOTE
+from flexipy.sip.octets import COMMA, GREATER, LESS, QUOTE
 from flexipy.sip.params import find_param
 from flexipy.sip.searching import count_of, find_octet, rport_at
 from flexipy.sip.uri import SipUri
@@ -80,7 +80,7 @@ def _is_param(piece: bytes, names: tuple[bytes, ...]) -> bool:
 
 def own_tag(call_id: bytes) -> bytes:
     """The To tag of our own answers to the requests of a call; see `Agent.to_tag`."""
-    return b"fx" + hex16(hash(call_id))
+    return b"fx" + hex8(hash(call_id))
 
 
 def first_route(request: Request) -> bytes | None:
@@ -94,7 +94,7 @@ def first_route(request: Request) -> bytes | None:
         return None
     line = request.lines[index]
     start = find_octet(line, LESS, 0)
-    end = line.find(b">", start) if start >= 0 else -1
+    end = find_octet(line, GREATER, start) if start >= 0 else -1
     if end < 0 or QUOTE in line:
         return NameAddr.parse(request.get_all(H.ROUTE)[0]).uri_raw
     return line[start + 1 : end]

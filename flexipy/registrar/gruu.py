@@ -9,14 +9,15 @@ fits no binding. It ends with the registration's Call-ID (section 5.3).
 from __future__ import annotations
 
 import hmac
-import itertools
 import os
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from hashlib import blake2b
+from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING, Final
 
+from flexipy.sip.octets import COLON
 from flexipy.sip.params import decode, encode
+from flexipy.sip.searching import find_octet
 from flexipy.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _NONCE: Final = 8
 _NONCE_MASK: Final = 2**64 - 1
 _TAG: Final = 8
 _BLOCK: Final = 64
+_BATCH: Final = 64
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
@@ -45,16 +47,18 @@ class TemporaryGruus:
         secret: 16 bytes or more, the same on all servers and after a restart; made up where empty.
     """
 
-    __slots__ = ("_count", "_seal", "_start", "_tag")
+    __slots__ = ("_batch", "_blocks", "_number", "_seal", "_tag")
 
     def __init__(self, secret: bytes) -> None:
         root = secret or os.urandom(32)
-        # Keyed hashes ready to be copied: setting up a key costs more than hashing these few bytes.
-        self._seal = blake2b(key=blake2b(root, person=b"gruu-seal").digest())
+        self._seal = blake2b(root, person=b"gruu-seal").digest()
+        # A keyed hash ready to be copied: setting up a key costs more than hashing these few bytes.
         self._tag = blake2b(key=blake2b(root, person=b"gruu-tag").digest(), digest_size=_TAG)
         # A nonce must never come twice: a random start for each process, then a count.
-        self._start = int.from_bytes(os.urandom(_NONCE), "big")
-        self._count = itertools.count()
+        self._number = int.from_bytes(os.urandom(_NONCE), "big")
+        # What seals is made for a batch of nonces at once.
+        self._batch = -1
+        self._blocks = b""
 
     def make(self, key: str, instance: bytes, call_id: bytes, base: bytes) -> bytes:
         """A new temporary GRUU for a binding; each call makes another one.
@@ -65,12 +69,22 @@ class TemporaryGruus:
             call_id: of its REGISTER.
             base: as `base_of` makes it.
         """
-        nonce = ((self._start + next(self._count)) & _NONCE_MASK).to_bytes(_NONCE, "big")
+        number = self._number = (self._number + 1) & _NONCE_MASK
         name = encode(key)
-        sealed = nonce + self._crypt(nonce, self._tag_of(name, instance, call_id) + name)
-        user = b2a_base64(sealed, newline=False).translate(_TO_URLSAFE, b"=")
-        scheme, _, rest = base.partition(b":")
-        return b"%b:%b%b@%b;gr" % (scheme, _PREFIX, user, rest.rpartition(b"@")[2])
+        plain = self._tag_of(name, instance, call_id) + name
+        length = len(plain)
+        if length > _BLOCK:
+            block = self._long_block(number, length)
+        else:
+            place = number % _BATCH
+            if number - place != self._batch:
+                self._batch = number - place
+                self._blocks = self._blocks_of(self._batch)
+            block = self._blocks[place * _BLOCK : place * _BLOCK + length]
+        user = b2a_base64(number.to_bytes(_NONCE, "big") + _mixed(plain, block)).translate(_TO_URLSAFE, b"=\n")
+        scheme = find_octet(base, COLON, 0)
+        host = base.rfind(b"@")
+        return b"%b:%b%b@%b;gr" % (base[:scheme], _PREFIX, user, base[max(host, scheme) + 1 :])
 
     def read(self, uri: SipUri) -> tuple[str, bytes] | None:
         """Whose temporary GRUU it claims to be.
@@ -86,7 +100,13 @@ class TemporaryGruus:
             return None
         if len(sealed) <= _NONCE + _TAG:
             return None
-        plain = self._crypt(sealed[:_NONCE], sealed[_NONCE:])
+        number, body = int.from_bytes(sealed[:_NONCE], "big"), sealed[_NONCE:]
+        if len(body) > _BLOCK:
+            block = self._long_block(number, len(body))
+        else:
+            place = number % _BATCH
+            block = self._blocks_of(number - place)[place * _BLOCK :][: len(body)]
+        plain = _mixed(body, block)
         return decode(plain[_TAG:]), plain[:_TAG]
 
     def belongs_to(self, binding: Binding, tag: bytes) -> bool:
@@ -101,17 +121,17 @@ class TemporaryGruus:
         hashed.update(b"%b\n%b\n%b" % (key, instance, call_id))
         return hashed.digest()
 
-    def _crypt(self, nonce: bytes, text: bytes) -> bytes:
-        length = len(text)
-        hashed = self._seal.copy()
-        hashed.update(nonce)
-        stream = hashed.digest()
-        for block in range(1, -(-length // _BLOCK)):  # for names longer than most
-            hashed = self._seal.copy()
-            hashed.update(nonce + block.to_bytes(2, "big"))
-            stream += hashed.digest()
-        mixed = int.from_bytes(text, "big") ^ int.from_bytes(stream[:length], "big")
-        return mixed.to_bytes(length, "big")
+    def _blocks_of(self, batch: int) -> bytes:
+        """What the texts of a batch of nonces are mixed with, a block each."""
+        return shake_128(self._seal + batch.to_bytes(_NONCE, "big")).digest(_BATCH * _BLOCK)
+
+    def _long_block(self, number: int, length: int) -> bytes:
+        """What a text longer than a block is mixed with."""
+        return shake_128(self._seal + number.to_bytes(_NONCE + 1, "big")).digest(length)
+
+
+def _mixed(text: bytes, block: bytes) -> bytes:
+    return (int.from_bytes(text, "big") ^ int.from_bytes(block, "big")).to_bytes(len(text), "big")
 
 
 def is_temporary(uri: SipUri) -> bool:

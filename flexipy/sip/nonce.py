@@ -1,6 +1,6 @@
 """Nonces for digest authentication: nothing is stored for a challenge, and no answer counts twice.
 
-A nonce is a time, a count and a keyed hash of both, so that a challenge costs no memory and a forged nonce is
+A nonce is a time, a count and a signature of both, so that a challenge costs no memory and a forged nonce is
 known at once. Only nonces that were answered are remembered, each with the nonce counts it has seen.
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import enum
 import hmac
-import itertools
 import os
-from hashlib import blake2b
+from hashlib import blake2b, shake_128
 from typing import Final
 
 from flexipy.sip.digits import hex8, hex16
@@ -19,6 +18,9 @@ _TIME: Final = 16  # hexadecimal digits, as all that follows
 _HEAD: Final = _TIME + 8
 _SIGNATURE: Final = 14  # bytes
 _LENGTH: Final = _HEAD + 2 * _SIGNATURE
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
+_BATCH: Final = 64
+_SAME_TIME: Final = 100.0  # milliseconds for which a batch is used
 # How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
 _WINDOW: Final = 32
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
@@ -46,11 +48,13 @@ class NonceSource:
     __slots__ = (
         "_count",
         "_floor",
-        "_keyed",
+        "_issued_at",
+        "_key",
         "_made",
         "_made_before",
         "_seen",
         "_seen_before",
+        "_signatures",
         "_turned",
         "_youngest",
         "_youngest_before",
@@ -61,11 +65,13 @@ class NonceSource:
     def __init__(
         self, secret: bytes = b"", lifetime: float = 3600.0, capacity: int = 20000, not_before: float = 0.0
     ) -> None:
-        key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
-        self._keyed = blake2b(key=key, digest_size=_SIGNATURE)  # copied for each use: keying is the dear part
+        self._key = blake2b(secret or os.urandom(32), person=b"digest-nonce").digest()
+        # Signatures are made for a batch at once, whose nonces all bear the time at which it was begun.
+        self._signatures = ""
+        self._issued_at = 0
         self.lifetime = lifetime
         self.capacity = capacity
-        self._count = itertools.count(int.from_bytes(os.urandom(4), "big"))
+        self._count = int.from_bytes(os.urandom(4), "big")
         # Issue times, in milliseconds, of the nonces made last: nearly every answer is to one of these, and needs
         # no check of its signature. Two generations; the older one is dropped whole.
         self._made: dict[str, int] = {}
@@ -88,10 +94,14 @@ class NonceSource:
         Args:
             now: seconds, 0 or more; of the same clock as for `validate`.
         """
-        count = next(self._count) & 0xFFFFFFFF
-        issued = int(now * 1000)
-        head = hex16(issued) + hex8(count)
-        nonce = head.decode() + self._sign(head)
+        count = self._count = (self._count + 1) & 0xFFFFFFFF
+        place = count % _BATCH
+        issued = self._issued_at
+        if not place or not 0 <= now * 1000 - issued < _SAME_TIME:
+            issued = self._issued_at = int(now * 1000)
+            self._signatures = self._sign(issued, count // _BATCH)
+        begin = place * 2 * _SIGNATURE
+        nonce = (hex16(issued) + hex8(count)).decode() + self._signatures[begin : begin + 2 * _SIGNATURE]
         made = self._made
         made[nonce] = issued
         if len(made) >= _GENERATION:
@@ -164,10 +174,9 @@ class NonceSource:
         self._seen_before, self._youngest_before = self._seen, self._youngest
         self._seen, self._youngest = {}, -1
 
-    def _sign(self, head: bytes) -> str:
-        hashed = self._keyed.copy()
-        hashed.update(head)
-        return hashed.hexdigest()
+    def _sign(self, issued: int, batch: int) -> str:
+        """The signatures of a batch, one after the other."""
+        return shake_128(self._key + hex16(issued) + hex8(batch)).hexdigest(_BATCH * _SIGNATURE)
 
     def _issued(self, nonce: str) -> int:
         """Issue time in milliseconds, -1 for a nonce that isn't ours."""
@@ -176,9 +185,12 @@ class NonceSource:
             return made
         if len(nonce) != _LENGTH or not nonce.isascii():
             return -1
-        if not hmac.compare_digest(nonce[_HEAD:], self._sign(nonce[:_HEAD].encode())):
+        if not _HEXADECIMAL.issuperset(nonce):
             return -1
-        return _issue_time(nonce)
+        issued = _issue_time(nonce)
+        batch, place = divmod(int(nonce[_TIME:_HEAD], 16), _BATCH)
+        signature = self._sign(issued, batch)[place * 2 * _SIGNATURE :][: 2 * _SIGNATURE]
+        return issued if hmac.compare_digest(nonce[_HEAD:], signature) else -1
 
 
 def _mark(generation: dict[str, int], nonce: str, state: int, nonce_count: int) -> Freshness:

@@ -15,7 +15,6 @@ from flexipy.sip.searching import COMPILED, find_octet
 
 # What user and host may consist of and still need no closer look; upper case would have to be folded in the host.
 _PLAIN: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
-_IS_PLAIN: Final = [octet in _PLAIN for octet in range(256)]
 _SCHEME: Final = b"sip:"
 _LONGEST: Final = 255  # no host is longer
 _USUAL_HEADS: Final = frozenset((b"From: ", b"To: ", b"from: ", b"to: ", b"f: ", b"t: "))
@@ -61,7 +60,7 @@ def scanned_address(line: bytes) -> str:
     plus = False
     while at < size:
         octet: i64 = line[at]
-        if not _IS_PLAIN[octet]:
+        if not (0x61 <= octet <= 0x7A or 0x2D <= octet <= 0x39 or octet == 0x5F) or octet == 0x2F:
             if octet == AT and middle == 0 and at > begin:
                 middle = at
             elif octet == PLUS and middle == 0 and not plus:

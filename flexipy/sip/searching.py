@@ -11,7 +11,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from flexipy.sip.octets import COLON, CR, EQUALS, NINE, SEMICOLON, SPACE, TAB, ZERO
+from flexipy.sip.octets import COLON, CR, EQUALS, GREATER, NINE, SEMICOLON, SPACE, TAB, ZERO
 
 
 def _is_blank(octet: i64) -> bool:
@@ -181,6 +181,37 @@ def count_of(line: bytes) -> i64:
         number = number * 10 + line[at] - ZERO
         at += 1
     return number
+
+
+def mentions(text: bytes, words: tuple[bytes, ...]) -> bool:
+    """Whether one of some words stands in a text."""
+    if not COMPILED:
+        for word in words:  # noqa: SIM110 - for every request: a generator costs more than the look
+            if text.find(word) >= 0:
+                return True
+        return False
+    size: i64 = len(text)
+    for word in words:
+        length: i64 = len(word)
+        first: i64 = word[0]
+        at: i64 = 0
+        last = size - length
+        while at <= last:
+            if text[at] == first and text[at : at + length] == word:
+                return True
+            at += 1
+    return False
+
+
+def has_usual_tag(line: bytes) -> bool:
+    """Whether `;tag=` stands right behind the first `>` of a From or To line."""
+    if not COMPILED:
+        return line.find(b">;tag=") >= 0
+    at = find_octet(line, GREATER, 0)
+    return at >= 0 and line[at : at + 6] == _TAGGED
+
+
+_TAGGED: Final = b">;tag="
 
 
 COMPILED: Final = not isinstance(value_of, FunctionType)

@@ -10,6 +10,7 @@ from flexipy.sip.headers import CSeq, NameAddr, Via, is_token, parse_tokens
 from flexipy.sip.message import Message, Request, unfold
 from flexipy.sip.octets import BACKSLASH, COMMA, GREATER, LESS, LF
 from flexipy.sip.params import decode, split_quoted
+from flexipy.sip.searching import has_usual_tag
 from flexipy.sip.uri import SipUri, TelUri, scheme_of
 
 _METHODS: Final = frozenset(
@@ -82,7 +83,7 @@ def check_thoroughly(request: Request) -> None:
     if hash(request.uri_raw) not in _good_targets:
         _check_target(request.uri_raw)
     line = lines[shape.from_]
-    if line.find(b">;tag=") < 0 or not request.plain_from:
+    if not has_usual_tag(line) or not request.plain_from:
         _check_from(request, line)
     if not request.plain_to:
         _check_address(lines[shape.to])

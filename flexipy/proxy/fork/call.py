@@ -71,7 +71,7 @@ class CallFork(Fork):
         # Also the retransmissions of the callee's 200, and the 200 of a second device that crossed our CANCEL:
         # the caller has to see and acknowledge each (RFC 3261 section 16.7 item 5).
         if not self.server.respond(response, now):
-            self.server.flow.send(bytes(response))  # the caller has heard a refusal meanwhile
+            self.server.flow.send(response.__bytes__())  # the caller has heard a refusal meanwhile
         if not self.done:
             self.done = True
             self._cancel_others(winner, now, ANSWERED_ELSEWHERE)

@@ -78,7 +78,7 @@ class ServerTransaction(Timed):
         state = self.state
         if state >= COMPLETED and not (state == ACCEPTED and 200 <= status < 300):
             return False
-        data = bytes(response)
+        data = response.__bytes__()
         sent = self.flow.send(data)
         if status < 200:
             self._last = data
