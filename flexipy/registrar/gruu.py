@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hmac
 import os
-from base64 import urlsafe_b64decode
-from binascii import b2a_base64
 from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING, Final
 
+from flexipy.sip.digits import hex16
 from flexipy.sip.octets import COLON
 from flexipy.sip.params import decode, encode
 from flexipy.sip.searching import find_octet
@@ -30,7 +29,6 @@ _NONCE_MASK: Final = 2**64 - 1
 _TAG: Final = 8
 _BLOCK: Final = 64
 _BATCH: Final = 64
-_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def base_of(aor: SipUri) -> bytes:
@@ -81,7 +79,7 @@ class TemporaryGruus:
                 self._batch = number - place
                 self._blocks = self._blocks_of(self._batch)
             block = self._blocks[place * _BLOCK : place * _BLOCK + length]
-        user = b2a_base64(number.to_bytes(_NONCE, "big") + _mixed(plain, block)).translate(_TO_URLSAFE, b"=\n")
+        user = hex16(number) + _mixed(plain, block).hex().encode()
         scheme = find_octet(base, COLON, 0)
         host = base.rfind(b"@")
         return b"%b:%b%b@%b;gr" % (base[:scheme], _PREFIX, user, base[max(host, scheme) + 1 :])
@@ -95,10 +93,10 @@ class TemporaryGruus:
         """
         text = (uri.user or "")[len(TEMPORARY_PREFIX) :]
         try:
-            sealed = urlsafe_b64decode(encode(text + "=" * (-len(text) % 4)))
+            sealed = bytes.fromhex(text)
         except ValueError:
             return None
-        if len(sealed) <= _NONCE + _TAG:
+        if len(sealed) <= _NONCE + _TAG or sealed.hex() != text:
             return None
         number, body = int.from_bytes(sealed[:_NONCE], "big"), sealed[_NONCE:]
         if len(body) > _BLOCK:

@@ -60,9 +60,11 @@ def refresh_line(binding: Binding) -> bytes:
     lifetime = binding.expires_at - binding.updated_at
     messages = binding.message_expires_at - binding.updated_at if binding.message_expires_at else 0
     updated = int(binding.updated_at * 1000 + 0.5)
+    key = encode(binding.key)
+    unique_id = encode(binding.unique_id)
     body = b"R\t%b\t%b\t%b\t%b.%b\t%b\t%b\t%b\t%b" % (
-        encode(binding.key),
-        encode(binding.unique_id),
+        key,
+        unique_id,
         decimal(binding.cseq),
         decimal(updated // 1000),
         three_digits(updated % 1000),
@@ -71,7 +73,8 @@ def refresh_line(binding: Binding) -> bytes:
         binding.flow_token,
         binding.call_id,
     )
-    if body.count(b"\t") != 8 or LF in body or BACKSLASH in body:
+    further_tab = TAB in key or TAB in unique_id or TAB in binding.flow_token or TAB in binding.call_id
+    if further_tab or LF in body or BACKSLASH in body:
         return binding_line(binding)  # rare, and always right
     return b"%b\t%b\n" % (hex8(crc32(body)), body)
 

@@ -144,7 +144,7 @@ def parse_authorization(raw: bytes) -> Authorization:
 
 def usual_credentials(raw: bytes) -> Authorization | None:
     """`parse_authorization` for compiled code, octet by octet; None for what is written in an unusual way."""
-    if not raw.isascii():
+    if not raw.isascii() or BACKSLASH in raw:
         return None
     size: i64 = len(raw)
     at = _behind_blanks(raw, 0)
@@ -165,8 +165,6 @@ def usual_credentials(raw: bytes) -> Authorization | None:
             begin += 1
             at += 1
             while at < size and raw[at] != QUOTE:
-                if raw[at] == BACKSLASH:
-                    return None
                 at += 1
             if at >= size:
                 return None

@@ -15,11 +15,13 @@ from typing import Final
 from flexipy.sip.digits import hex8, hex16
 
 _TIME: Final = 16  # hexadecimal digits, as all that follows
-_HEAD: Final = _TIME + 8
+_HEAD: Final = _TIME + 8  # the number of a batch behind the time; then come two digits for the place in it
 _SIGNATURE: Final = 14  # bytes
-_LENGTH: Final = _HEAD + 2 * _SIGNATURE
+_SIGNED: Final = 2 * _SIGNATURE
+_LENGTH: Final = _HEAD + 2 + _SIGNED
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _BATCH: Final = 64
+_PLACES: Final = [f"{place:02x}" for place in range(_BATCH)]
 _SAME_TIME: Final = 100.0  # milliseconds for which a batch is used
 # How far behind the highest count a late request may be: requests of one nonce overtake each other over UDP.
 _WINDOW: Final = 32
@@ -48,6 +50,7 @@ class NonceSource:
     __slots__ = (
         "_count",
         "_floor",
+        "_head",
         "_issued_at",
         "_key",
         "_made",
@@ -69,6 +72,7 @@ class NonceSource:
         # Signatures are made for a batch at once, whose nonces all bear the time at which it was begun.
         self._signatures = ""
         self._issued_at = 0
+        self._head = ""
         self.lifetime = lifetime
         self.capacity = capacity
         self._count = int.from_bytes(os.urandom(4), "big")
@@ -99,9 +103,10 @@ class NonceSource:
         issued = self._issued_at
         if not place or not 0 <= now * 1000 - issued < _SAME_TIME:
             issued = self._issued_at = int(now * 1000)
-            self._signatures = self._sign(issued, count // _BATCH)
-        begin = place * 2 * _SIGNATURE
-        nonce = (hex16(issued) + hex8(count)).decode() + self._signatures[begin : begin + 2 * _SIGNATURE]
+            self._head = (hex16(issued) + hex8(count // _BATCH)).decode()
+            self._signatures = self._sign(self._head)
+        begin = place * _SIGNED
+        nonce = f"{self._head}{_PLACES[place]}{self._signatures[begin : begin + _SIGNED]}"
         made = self._made
         made[nonce] = issued
         if len(made) >= _GENERATION:
@@ -174,9 +179,9 @@ class NonceSource:
         self._seen_before, self._youngest_before = self._seen, self._youngest
         self._seen, self._youngest = {}, -1
 
-    def _sign(self, issued: int, batch: int) -> str:
+    def _sign(self, head: str) -> str:
         """The signatures of a batch, one after the other."""
-        return shake_128(self._key + hex16(issued) + hex8(batch)).hexdigest(_BATCH * _SIGNATURE)
+        return shake_128(self._key + head.encode()).hexdigest(_BATCH * _SIGNATURE)
 
     def _issued(self, nonce: str) -> int:
         """Issue time in milliseconds, -1 for a nonce that isn't ours."""
@@ -187,10 +192,11 @@ class NonceSource:
             return -1
         if not _HEXADECIMAL.issuperset(nonce):
             return -1
-        issued = _issue_time(nonce)
-        batch, place = divmod(int(nonce[_TIME:_HEAD], 16), _BATCH)
-        signature = self._sign(issued, batch)[place * 2 * _SIGNATURE :][: 2 * _SIGNATURE]
-        return issued if hmac.compare_digest(nonce[_HEAD:], signature) else -1
+        place = int(nonce[_HEAD : _HEAD + 2], 16)
+        if place >= _BATCH:
+            return -1
+        signature = self._sign(nonce[:_HEAD])[place * _SIGNED :][:_SIGNED]
+        return _issue_time(nonce) if hmac.compare_digest(nonce[_HEAD + 2 :], signature) else -1
 
 
 def _mark(generation: dict[str, int], nonce: str, state: int, nonce_count: int) -> Freshness:

@@ -6,6 +6,20 @@ number and throws the error away. Longer ones are looked for with `line.find(b"t
 
 from typing import Final
 
+_LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = b"0123456789"
+
+
+def table(octets: bytes) -> bytes:
+    """A table by octet: 1 for these, 0 for others. To look it up is cheaper than to compare with each."""
+    return bytes(octet in octets for octet in range(256))
+
+
+# What a host consists of, in lower case; what a usual user part has beside; what usual parameters consist of.
+HOST: Final = table(_LOWER + _DIGITS + b"-._")
+USER: Final = table(_LOWER + _LOWER.upper() + _DIGITS + b"-._+")
+PARAMETERS: Final = table(_LOWER + _LOWER.upper() + _DIGITS + b"-._+:;=")
+
 TAB: Final = 0x09
 LF: Final = 0x0A
 CR: Final = 0x0D

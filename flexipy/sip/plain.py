@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from flexipy.sip.octets import AT, BACKSLASH, COLON, GREATER, LESS, PLUS, QUOTE, SEMICOLON, SPACE, TAB
+from flexipy.sip.octets import AT, BACKSLASH, COLON, GREATER, HOST, LESS, PLUS, QUOTE, SEMICOLON, SPACE, TAB
 from flexipy.sip.searching import COMPILED, find_octet
 
 # What user and host may consist of and still need no closer look; upper case would have to be folded in the host.
@@ -51,7 +51,7 @@ def plain_address(line: bytes) -> str:
 def scanned_address(line: bytes) -> str:
     """`plain_address` for compiled code, octet by octet."""
     size: i64 = len(line)
-    at = _behind_name(line, size)
+    at = behind_name(line)
     if at + 5 > size or line[at] != LESS or line[at + 1 : at + 5] != _SCHEME:
         return ""
     at += 5
@@ -60,7 +60,7 @@ def scanned_address(line: bytes) -> str:
     plus = False
     while at < size:
         octet: i64 = line[at]
-        if not (0x61 <= octet <= 0x7A or 0x2D <= octet <= 0x39 or octet == 0x5F) or octet == 0x2F:
+        if not HOST[octet]:
             if octet == AT and middle == 0 and at > begin:
                 middle = at
             elif octet == PLUS and middle == 0 and not plus:
@@ -77,8 +77,12 @@ def scanned_address(line: bytes) -> str:
     return line[begin:end].decode()
 
 
-def _behind_name(line: bytes, size: i64) -> i64:
-    """Where the `<` should stand, behind the header's name and a display name; `size` where the line is unusual."""
+def behind_name(line: bytes) -> i64:
+    """Where the `<` should stand, behind the header's name and a display name in quotes; for compiled code.
+
+    The length of the line where it is unusual.
+    """
+    size: i64 = len(line)
     at = find_octet(line, COLON, 0) + 1
     if at == 0:
         return size

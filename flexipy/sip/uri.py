@@ -10,8 +10,12 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from mypy_extensions import i64
+
 from flexipy.sip.errors import HeaderError, UriError
+from flexipy.sip.octets import AT, COLON, HOST, NINE, PARAMETERS, SEMICOLON, USER, ZERO
 from flexipy.sip.params import Params, decode, encode, parse_params
+from flexipy.sip.searching import COMPILED, find_octet
 
 _UNRESERVED: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
 _USER: Final = _UNRESERVED | frozenset("&=+$,;?/%")
@@ -75,7 +79,10 @@ class SipUri:
         """
         found = _cache.get(raw)
         if found is None:
-            found = _parse_sip(raw)
+            if COMPILED:
+                found = usual_uri(raw)
+            if found is None:
+                found = _parse_sip(raw)
             if len(raw) <= 512:
                 if len(_cache) >= _CACHE_LIMIT:
                     _cache.clear()
@@ -277,6 +284,70 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UriError("bad port")
     return host, int(port)
+
+
+def usual_uri(raw: bytes) -> SipUri | None:
+    """`_parse_sip` for compiled code, octet by octet; None for what needs a closer look."""
+    size: i64 = len(raw)
+    if end_of_usual_uri(raw, 0) != size:
+        return None
+    middle = find_octet(raw, AT, _BEGIN)
+    at = middle + 1 if middle >= 0 else _BEGIN
+    begin = at
+    while at < size and raw[at] != COLON and raw[at] != SEMICOLON:
+        at += 1
+    host = raw[begin:at].decode("ascii")
+    port: int | None = None
+    if at < size and raw[at] == COLON:
+        number: i64 = 0
+        at += 1
+        while at < size and raw[at] != SEMICOLON:
+            number = number * 10 + raw[at] - ZERO
+            at += 1
+        if number > 65535:
+            return None
+        port = number
+    params: Params = _params(raw[at + 1 :].decode("ascii")) if at < size else {}
+    return SipUri("sip", raw[_BEGIN:middle].decode("ascii") if middle >= 0 else None, host, port, params, "", None, raw)
+
+
+_BEGIN: Final = 4
+_SIP: Final = b"sip:"
+
+
+def end_of_usual_uri(raw: bytes, at: i64) -> i64:
+    """Where a `sip:` URI ends that begins at a place and is written in the usual way; -1 for any other.
+
+    The usual way is without escapes and headers, the host in lower case and no IPv6 address. For compiled code.
+    """
+    size: i64 = len(raw)
+    if raw[at : at + _BEGIN] != _SIP:
+        return -1
+    at += _BEGIN
+    begin = at
+    while at < size and USER[raw[at]]:  # the user or the host
+        at += 1
+    if at < size and raw[at] == AT:
+        if at == begin:
+            return -1
+        begin = at + 1
+    at = begin
+    while at < size and HOST[raw[at]]:
+        at += 1
+    if at == begin or at - begin > _LONGEST_HOST:
+        return -1
+    if at < size and raw[at] == COLON:
+        at += 1
+        begin = at
+        while at < size and ZERO <= raw[at] <= NINE:
+            at += 1
+        if at == begin or at - begin > 5:
+            return -1
+    if at < size and raw[at] == SEMICOLON:
+        at += 1
+        while at < size and PARAMETERS[raw[at]]:
+            at += 1
+    return at
 
 
 def _parse_sip(raw: bytes) -> SipUri:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, SipError
 from flexipy.sip.headers import CSeq, NameAddr, Via, is_token, parse_tokens
 from flexipy.sip.message import Message, Request, unfold
-from flexipy.sip.octets import BACKSLASH, COMMA, GREATER, LESS, LF
+from flexipy.sip.octets import BACKSLASH, COMMA, EQUALS, GREATER, LESS, LF, QUOTE, SEMICOLON, table
 from flexipy.sip.params import decode, split_quoted
-from flexipy.sip.searching import has_usual_tag
-from flexipy.sip.uri import SipUri, TelUri, scheme_of
+from flexipy.sip.plain import behind_name
+from flexipy.sip.searching import COMPILED, find_octet, has_usual_tag
+from flexipy.sip.uri import SipUri, TelUri, end_of_usual_uri, scheme_of
 
 _METHODS: Final = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
@@ -87,7 +90,8 @@ def check_thoroughly(request: Request) -> None:
         _check_from(request, line)
     if not request.plain_to:
         _check_address(lines[shape.to])
-    if shape.contact >= 0 and (shape.contacts > 1 or hash(lines[shape.contact]) not in _good_contacts):
+    contact = shape.contact
+    if contact >= 0 and (shape.contacts > 1 or not (COMPILED and is_usual_contact(lines[contact]))):
         _check_contacts(request)
     if method == b"SUBSCRIBE" and H.EVENT not in request:
         raise HeaderError("SUBSCRIBE without Event")  # RFC 6665 section 3.1.2
@@ -141,13 +145,43 @@ def _is_whole(head: bytes) -> bool:
 
 def _check_contacts(request: Request) -> None:
     for name, line in zip(request.names, request.lines, strict=True):
-        if name != H.CONTACT or hash(line) in _good_contacts:
+        if name != H.CONTACT or hash(line) in _good_contacts or (COMPILED and is_usual_contact(line)):
             continue
         value = unfold(line.partition(b":")[2]).strip()
         for part in split_quoted(value, 0x2C) if COMMA in value else [value]:
             if part != b"*":
                 _check_contact(part)
         _remember(_good_contacts, line)
+
+
+def is_usual_contact(line: bytes) -> bool:
+    """Whether a Contact line is one usual address with usual parameters, as nearly every one; for compiled code."""
+    size: i64 = len(line)
+    at = behind_name(line)
+    if at >= size or line[at] != LESS:
+        return False
+    at = end_of_usual_uri(line, at + 1)
+    if at < 0 or at >= size or line[at] != GREATER:
+        return False
+    at += 1
+    last: i64 = GREATER
+    while at < size:
+        octet: i64 = line[at]
+        if octet == QUOTE:
+            at = find_octet(line, QUOTE, at + 1)
+            if last != EQUALS or at < 0:
+                return False
+        elif octet == SEMICOLON:
+            if last == SEMICOLON:
+                return False
+        elif not _IN_PARAMETER[octet] or last in (GREATER, QUOTE) or (last == SEMICOLON and octet == EQUALS):
+            return False
+        last = octet
+        at += 1
+    return last != SEMICOLON and BACKSLASH not in line
+
+
+_IN_PARAMETER: Final = table(bytes(octet for octet in range(0x21, 0x7F) if octet not in b'",;<>\\'))
 
 
 def _check_contact(value: bytes) -> None:

@@ -13,6 +13,8 @@ from flexipy.sip import digits
 from flexipy.sip import searching as s
 from flexipy.sip.headers import NameAddr
 from flexipy.sip.plain import plain_address, scanned_address
+from flexipy.sip.uri import SipUri, usual_uri
+from flexipy.sip.validation import _check_contact, is_usual_contact
 
 T = TypeVar("T")
 
@@ -170,3 +172,103 @@ def test_numbers_out_of_tables_are_written_like_others(number: int) -> None:
     assert digits.hex8(number) == b"%08x" % (number & 0xFFFFFFFF)
     assert digits.hex16(number) == b"%016x" % (number & 0xFFFFFFFFFFFFFFFF)
     assert digits.three_digits(number % 1000) == b"%03d" % (number % 1000)
+
+
+URIS = st.lists(
+    st.sampled_from(
+        [
+            "sip:",
+            "SIP:",
+            "sips:",
+            "al",
+            "AL",
+            "%41",
+            "@",
+            "h.test",
+            "H",
+            ":",
+            "5060",
+            "70000",
+            ";",
+            "x=y",
+            "lr",
+            "?",
+            "[::1]",
+        ]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@given(URIS)
+def test_a_usual_uri_is_read_as_any_other(text: str) -> None:
+    raw = text.encode()
+    usual = usual_uri(raw)
+    if usual is not None:
+        found = SipUri.parse(raw)
+        for name in ("scheme", "user", "host", "port", "params", "headers", "password", "raw", "aor"):
+            assert getattr(usual, name) == getattr(found, name)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"sip:h.test",
+        b"sip:al@h.test",
+        b"sip:Al+1@h.test:5060",
+        b"sip:al@192.0.2.1:5060;transport=tcp;lr",
+        b"sip:h:1;a=b",
+    ],
+)
+def test_what_clients_write_is_a_usual_uri(raw: bytes) -> None:
+    assert usual_uri(raw) is not None
+
+
+CONTACTS = st.lists(
+    st.sampled_from(
+        [
+            "<sip:al@h.test>",
+            '"Al" ',
+            '"',
+            "<sips:a@b>",
+            "*",
+            ";",
+            "=",
+            "q=0.7",
+            "expires=60",
+            ",",
+            " ",
+            "\\",
+            '"<urn:x>"',
+            "<",
+        ]
+    ),
+    max_size=7,
+).map("".join)
+
+
+@given(CONTACTS)
+def test_a_contact_found_usual_passes_every_check(text: str) -> None:
+    line = b"Contact: " + text.encode()
+    if is_usual_contact(line):
+        _check_contact(line.partition(b":")[2].strip())
+
+
+@pytest.mark.parametrize(
+    ("value", "usual"),
+    [
+        (b"<sip:al@192.0.2.1:5060>", True),
+        (b'"Al" <sip:al@h.test>;+sip.instance="<urn:uuid:1>";reg-id=1;expires=60', True),
+        (b"<sip:al@h.test>;;x", False),
+        (b"<sip:al@h.test>;x;", False),
+        (b"<sip:al@h.test>;=x", False),
+        (b"<sip:al@h.test>x", False),
+        (b'<sip:al@h.test>;x="y"z', False),
+        (b'<sip:al@h.test>;x="y', False),
+        (b"<sip:al@h.test>, <sip:b@h.test>", False),
+        (b"*", False),
+        (b"sip:al@h.test", False),
+    ],
+)
+def test_a_usual_contact_is_one_address_with_parameters(value: bytes, usual: bool) -> None:
+    assert is_usual_contact(b"m: " + value) is usual
