@@ -91,7 +91,7 @@ def check_thoroughly(request: Request) -> None:
     if not request.plain_to:
         _check_address(lines[shape.to])
     contact = shape.contact
-    if contact >= 0 and (shape.contacts > 1 or not (COMPILED and is_usual_contact(lines[contact]))):
+    if contact >= 0 and (shape.contacts > 1 or hash(lines[contact]) not in _good_contacts):
         _check_contacts(request)
     if method == b"SUBSCRIBE" and H.EVENT not in request:
         raise HeaderError("SUBSCRIBE without Event")  # RFC 6665 section 3.1.2
@@ -145,7 +145,10 @@ def _is_whole(head: bytes) -> bool:
 
 def _check_contacts(request: Request) -> None:
     for name, line in zip(request.names, request.lines, strict=True):
-        if name != H.CONTACT or hash(line) in _good_contacts or (COMPILED and is_usual_contact(line)):
+        if name != H.CONTACT or hash(line) in _good_contacts:
+            continue
+        if COMPILED and is_usual_contact(line):
+            _remember(_good_contacts, line)
             continue
         value = unfold(line.partition(b":")[2]).strip()
         for part in split_quoted(value, 0x2C) if COMMA in value else [value]:
