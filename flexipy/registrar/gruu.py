@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TEMPORARY_PREFIX: Final = "tgruu."
 _PREFIX: Final = TEMPORARY_PREFIX.encode()
 _NONCE: Final = 8
-_NONCE_MASK: Final = 2**64 - 1
+_NONCE_MASK: Final = 2**62 - 1  # what compiled code keeps without an object of its own
 _TAG: Final = 8
 _BLOCK: Final = 64
 _BATCH: Final = 64
@@ -53,7 +53,7 @@ class TemporaryGruus:
         # A keyed hash ready to be copied: setting up a key costs more than hashing these few bytes.
         self._tag = blake2b(key=blake2b(root, person=b"gruu-tag").digest(), digest_size=_TAG)
         # A nonce must never come twice: a random start for each process, then a count.
-        self._number = int.from_bytes(os.urandom(_NONCE), "big")
+        self._number = int.from_bytes(os.urandom(_NONCE), "big") & _NONCE_MASK
         # What seals is made for a batch of nonces at once.
         self._batch = -1
         self._blocks = b""

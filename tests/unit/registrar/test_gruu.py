@@ -129,6 +129,24 @@ def test_a_changed_temporary_gruu_is_worth_nothing(place: int, letter: str) -> N
         assert owner is None or owner[0] != KEY or not gruus.belongs_to(binding, owner[1])
 
 
+def test_temporary_gruus_can_be_made_and_read_wherever_counting_begins() -> None:
+    binding = Binding(KEY, "u", ALICE, instance_id=URN)
+    for _ in range(64):
+        gruus = TemporaryGruus(b"secret")
+        owner = gruus.read(temporary_gruu(gruus, binding))
+        assert owner is not None
+        assert owner[0] == KEY
+        assert gruus.belongs_to(binding, owner[1])
+
+
+def test_a_temporary_gruu_of_a_long_address_can_be_read() -> None:
+    gruus = TemporaryGruus(b"secret")
+    key = "a" * 80 + "@sip.example.org"
+    owner = gruus.read(temporary_gruu(gruus, Binding(key, "u", ALICE, instance_id=URN)))
+    assert owner is not None
+    assert owner[0] == key
+
+
 def test_a_temporary_gruu_altered_to_another_user_is_not_that_users() -> None:
     gruus = TemporaryGruus(b"secret")
     mine = Binding("alice@a", "u", ALICE, instance_id=URN)
