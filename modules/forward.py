@@ -18,7 +18,7 @@ from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import unfold
 from flexipy.sip.octets import SEMICOLON
 from flexipy.sip.params import encode
-from flexipy.sip.searching import mentions
+from flexipy.sip.searching import has_parameter
 from flexipy.sip.uri import SipUri, parse_host_port, scheme_of
 
 if TYPE_CHECKING:
@@ -199,13 +199,13 @@ class Forward(Module):
     def _remove_params(self, event: RequestEvent) -> None:
         request = event.request
         raw = request.uri_raw
-        if SEMICOLON in raw and mentions(raw, self._markers) and scheme_of(raw) in ("sip", "sips"):
+        if SEMICOLON in raw and has_parameter(raw, self._markers) and scheme_of(raw) in ("sip", "sips"):
             request.uri_raw = request.uri.without_params(self._unwanted).raw
         index = request.shape.contact
         if index < 0:
             return
         line = request.lines[index]
-        if not mentions(line, self._markers) or request.method == b"REGISTER":
+        if not has_parameter(line, self._markers) or request.method == b"REGISTER":
             return
         values = request.get_all(H.CONTACT)
         for place, raw in enumerate(values):

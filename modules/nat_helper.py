@@ -24,7 +24,7 @@ from flexipy.sip import names as H
 from flexipy.sip.headers import NameAddr, replace_uri
 from flexipy.sip.message import Message, unfold
 from flexipy.sip.params import split_values
-from flexipy.sip.searching import sent_by_of
+from flexipy.sip.searching import contains, sent_by_of
 from flexipy.sip.uri import SipUri, scheme_of
 from flexipy.transport.specs import DEFAULT_PORTS
 
@@ -161,7 +161,7 @@ class NatHelper(Module):
         request = event.branch.request
         if flow is None or request is None or request.method not in _DIALOG or request.shape.route >= 0:
             return
-        if flow.remote_host_port in response.lines[index]:
+        if contains(response.lines[index], flow.remote_host_port):
             return
         if not self._answered_directly(request.uri_raw, flow.remote):
             return

@@ -41,7 +41,7 @@ from flexipy.sip.errors import UriError
 from flexipy.sip.headers import NameAddr, parse_seconds
 from flexipy.sip.message import unfold
 from flexipy.sip.params import encode
-from flexipy.sip.searching import mentions
+from flexipy.sip.searching import contains
 from flexipy.sip.shape import Shape
 from flexipy.workers.replication import ReplicatedStore, Replication
 
@@ -313,9 +313,9 @@ class RegistrarModule(Module):
             return False
         supported = lines[shape.supported] if shape.supported >= 0 else b""
         base = b"sip:" + aor.encode()
-        gruu = mentions(supported, _GRUU)
+        gruu = contains(supported, b"gruu")
         values = self.registrar.answer_values(base, call_id, gruu, bindings, now)
-        paths = tuple(request.get_all(H.PATH)) if H.PATH in shape.first and mentions(supported, _PATH) else ()
+        paths = tuple(request.get_all(H.PATH)) if H.PATH in shape.first and contains(supported, b"path") else ()
         self._answer(event, values, paths, bindings)
         return True
 
@@ -389,8 +389,6 @@ class RegistrarModule(Module):
 
 
 _DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT))
-_GRUU: Final = (b"gruu",)
-_PATH: Final = (b"path",)
 _MOST_SHAPES: Final = 1024
 # How to pick the lines that decide out of all lines, for each shape of a REGISTER.
 _pickers: dict[Shape, Callable[[list[bytes]], Any]] = {}

@@ -84,6 +84,7 @@ HOT = {
         "flexipy/registrar/answer.py",
         "flexipy/registrar/binding.py",
         "flexipy/registrar/contact.py",
+        "flexipy/registrar/domains.py",
         "flexipy/registrar/events.py",
         "flexipy/registrar/expiry.py",
         "flexipy/registrar/finding.py",

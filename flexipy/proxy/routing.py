@@ -17,7 +17,7 @@ from flexipy.sip.headers import NameAddr, Via
 from flexipy.sip.message import Message, Request
 from flexipy.sip.octets import COMMA, GREATER, LESS, QUOTE
 from flexipy.sip.params import find_param
-from flexipy.sip.searching import count_of, find_octet, rport_at
+from flexipy.sip.searching import contains, count_of, find_octet, rport_at
 from flexipy.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ _unforeseeable: Final = _random_words().__next__
 def passed_here_before(request: Request, mark: bytes) -> bool:
     """Whether the request came through this process with the same routing already (RFC 5393 section 4.2.1)."""
     shape = request.shape
-    if shape.vias == 1 and request.lines[shape.via].find(INSTANCE) < 0:
+    if shape.vias == 1 and not contains(request.lines[shape.via], INSTANCE):
         return False
     for name, line in zip(shape.names, request.lines, strict=True):
         if name == H.VIA and line.find(INSTANCE) >= 0:

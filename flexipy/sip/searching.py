@@ -183,22 +183,39 @@ def count_of(line: bytes) -> i64:
     return number
 
 
-def mentions(text: bytes, words: tuple[bytes, ...]) -> bool:
-    """Whether one of some words stands in a text."""
+def contains(text: bytes, word: bytes) -> bool:
+    """Whether a word, which isn't empty, stands in a short text."""
     if not COMPILED:
-        for word in words:  # noqa: SIM110 - for every request: a generator costs more than the look
-            if text.find(word) >= 0:
+        return text.find(word) >= 0
+    length: i64 = len(word)
+    first: i64 = word[0]
+    last = len(text) - length
+    at: i64 = 0
+    while at <= last:
+        if text[at] == first and text[at : at + length] == word:
+            return True
+        at += 1
+    return False
+
+
+def has_parameter(text: bytes, beginnings: tuple[bytes, ...]) -> bool:
+    """Whether there is a parameter whose name begins with one of these."""
+    if not COMPILED:
+        for beginning in beginnings:  # noqa: SIM110 - for every request: a generator costs more than the look
+            if text.find(beginning) >= 0:
                 return True
         return False
     size: i64 = len(text)
-    for word in words:
-        length: i64 = len(word)
-        first: i64 = word[0]
-        at: i64 = 0
-        last = size - length
-        while at <= last:
-            if text[at] == first and text[at : at + length] == word:
-                return True
+    at: i64 = 0
+    while at < size:
+        if text[at] == SEMICOLON:
+            at += 1
+            while at < size and _is_blank(text[at]):
+                at += 1
+            for beginning in beginnings:
+                if text[at : at + len(beginning)] == beginning:
+                    return True
+        else:
             at += 1
     return False
 

@@ -7,11 +7,13 @@ from typing import Final
 from flexipy.sip import names as H
 from flexipy.sip.message import Request, Response
 from flexipy.sip.params import find_param
+from flexipy.sip.searching import value_of
 from flexipy.sip.timers import Timed, Timers
 from flexipy.sip.transaction.client import ClientTransaction, ClientUser
 from flexipy.sip.transaction.server import ServerTransaction
 from flexipy.sip.transaction.states import LINGER, Durations, Outlet
 
+_CANCEL: Final = b" CANCEL"
 MAGIC: Final = b"z9hG4bK"
 _FINALS_SIZE: Final = 16 << 20  # bytes in each of two generations
 
@@ -139,11 +141,18 @@ class TransactionLayer:
         branch = find_param(via, b"branch")
         if branch is None:
             return None
-        cseq = response.get(H.CSEQ)
-        if cseq is None:
+        index = response.shape.cseq
+        if index < 0:
             return None
-        method = cseq.rpartition(b" ")[2]
-        transaction = self.clients.get(branch + b" CANCEL" if method == b"CANCEL" else branch)
+        line = response.lines[index]
+        transaction = self.clients.get(branch + _CANCEL if line[-7:] == _CANCEL else branch)
+        if transaction is not None:
+            method = transaction.method
+            size = len(method)
+            if line[-size:] == method and line[-size - 1 : -size] == b" ":
+                return transaction
+        method = value_of(line).rpartition(b" ")[2]
+        transaction = self.clients.get(branch + _CANCEL if method == b"CANCEL" else branch)
         return transaction if transaction is not None and transaction.method == method else None
 
     def forget_server(self, transaction: ServerTransaction) -> None:

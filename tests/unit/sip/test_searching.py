@@ -53,6 +53,26 @@ def test_a_number_is_that_of_a_usual_cseq(line: bytes, method: bytes) -> None:
     assert s.number_of(line, method) == by_octets(lambda: s.number_of(line, method))
 
 
+@given(LINES, st.sampled_from([b"=;", b"x", b"INVITE", b" 12"]))
+def test_a_word_is_found_where_it_stands(text: bytes, word: bytes) -> None:
+    assert by_octets(lambda: s.contains(text, word)) == s.contains(text, word) == (text.find(word) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"sip:al@h;pn-tok=1", True),
+        (b"<sip:al@h>; app-id=x", True),
+        (b"<sip:al@h>;x=1;pn-", True),
+        (b"sip:al@h;transport=tcp", False),
+        (b"sip:al@h;", False),
+    ],
+)
+def test_a_parameter_is_known_by_how_its_name_begins(text: bytes, found: bool) -> None:
+    words = (b"pn-", b"app-id")
+    assert by_octets(lambda: s.has_parameter(text, words)) is s.has_parameter(text, words) is found
+
+
 @given(LINES, st.integers(0, 255), st.integers(0, 9))
 def test_an_octet_is_found_where_it_stands_first(data: bytes, octet: int, start: int) -> None:
     assert by_octets(lambda: s.find_octet(data, octet, start)) == data.find(octet, start)
