@@ -18,12 +18,12 @@ from statistics import median
 from inprocess import REGISTER, contact, lines, measure, yardstick
 
 from flexipy.compilation import describe
-from flexipy.proxy.routing import sent_by_of
 from flexipy.sip import names as H
 from flexipy.sip.digest import answer, compute_ha1, parse_challenge, verify
 from flexipy.sip.digest_header import parse_authorization
 from flexipy.sip.message import Request, Response, parse
 from flexipy.sip.nonce import Freshness, NonceSource
+from flexipy.sip.searching import sent_by_of
 from flexipy.sip.transaction.layer import server_key
 
 _BATCH = 200
@@ -54,7 +54,7 @@ class LeastRegistrar:
         given = self._answers.get(key)
         if given is not None:
             return given
-        if H.AUTHORIZATION not in request.names:
+        if request.shape.authorization < 0:
             response = Response.to_request(request, 401, "", _TAG)
             response.append(H.WWW_AUTHENTICATE, b"WWW-Authenticate: " + self.challenge())
             return bytes(response)

@@ -121,6 +121,8 @@ HOT = {
         "flexipy/sip/transaction/layer.py",
         "flexipy/sip/transaction/server.py",
         "flexipy/sip/transaction/states.py",
+        "flexipy/transport/context.py",
+        "flexipy/transport/counters.py",
         "flexipy/transport/flow.py",
         "flexipy/transport/listener.py",
         "flexipy/transport/load.py",

@@ -18,7 +18,7 @@ from mypy_extensions import i64
 from flexipy.sip.errors import HeaderError
 from flexipy.sip.octets import BACKSLASH, COMMA, EQUALS, QUOTE, SPACE, TAB
 from flexipy.sip.params import decode, encode, quote, unquote
-from flexipy.sip.searching import COMPILED
+from flexipy.sip.searching import COMPILED, find_octet
 
 _FIRST_USE: Final = "00000001"
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
@@ -146,73 +146,41 @@ def usual_credentials(raw: bytes) -> Authorization | None:
     """`parse_authorization` for compiled code, octet by octet; None for what is written in an unusual way."""
     if not raw.isascii() or BACKSLASH in raw:
         return None
-    size: i64 = len(raw)
     at = _behind_blanks(raw, 0)
     if raw[at : at + 7] != _SCHEME:
         return None
+    size: i64 = len(raw)
     text = raw.decode("ascii")
-    username = realm = nonce = uri = response = algorithm = qop = nc = cnonce = opaque = ""
+    found = [""] * len(_KINDS)
     seen: i64 = 0
     at = _behind_blanks(raw, at + 7)
     while at < size:
         name = at
         while at < size and raw[at] != EQUALS:
             at += 1
-        length = at - name
-        at += 1
-        begin = at
-        if at < size and raw[at] == QUOTE:
-            begin += 1
-            at += 1
-            while at < size and raw[at] != QUOTE:
-                at += 1
-            if at >= size:
-                return None
-            end = at
-            at += 1
-        else:
-            while at < size and raw[at] != COMMA:
-                if raw[at] == QUOTE or raw[at] <= SPACE:
-                    return None
-                at += 1
-            end = at
-        at = _behind_blanks(raw, at)
+        kind = _kind_of(raw, name, at - name)
+        if kind < 0 or seen >> kind & 1:
+            return None
+        seen |= 1 << kind
+        quoted: i64 = 1 if at + 1 < size and raw[at + 1] == QUOTE else 0
+        begin = at + 1 + quoted
+        at = find_octet(raw, QUOTE, begin) if quoted else _end_of_token(raw, begin)
+        if at < 0:
+            return None
+        found[kind] = text[begin:at]
+        at = _behind_blanks(raw, at + quoted)
         if at < size:
             if raw[at] != COMMA:
                 return None
             at = _behind_blanks(raw, at + 1)
-        kind = _kind_of(raw, name, length)
-        if kind < 0 or seen >> kind & 1:
-            return None
-        seen |= 1 << kind
-        value = text[begin:end]
-        if kind == 0:
-            username = value
-        elif kind == 1:
-            realm = value
-        elif kind == 2:
-            nonce = value
-        elif kind == 3:
-            uri = value
-        elif kind == 4:
-            response = value
-        elif kind == 5:
-            algorithm = value
-        elif kind == 6:
-            qop = value
-        elif kind == 7:
-            nc = value
-        elif kind == 8:
-            cnonce = value
-        else:
-            opaque = value
     if seen & _ALWAYS_THERE != _ALWAYS_THERE:
         return None
+    algorithm, qop = found[5], found[6]
     if algorithm != "MD5":
         algorithm = algorithm.upper() if seen & _WITH_ALGORITHM else "MD5"
     if qop and qop != "auth":
         qop = qop.lower()
-    return Authorization(username, realm, nonce, uri, response, algorithm, qop, nc, cnonce, opaque)
+    return Authorization(found[0], found[1], found[2], found[3], found[4], algorithm, qop, found[7], found[8], found[9])
 
 
 _SCHEME: Final = b"Digest "
@@ -241,6 +209,16 @@ _WITH_ALGORITHM: Final = 0b100000
 def _behind_blanks(raw: bytes, at: i64) -> i64:
     size: i64 = len(raw)
     while at < size and (raw[at] == SPACE or raw[at] == TAB):
+        at += 1
+    return at
+
+
+def _end_of_token(raw: bytes, at: i64) -> i64:
+    """Where a value without quotes ends, at the next comma; -1 where there are quotes or blanks before it."""
+    size: i64 = len(raw)
+    while at < size and raw[at] != COMMA:
+        if raw[at] == QUOTE or raw[at] <= SPACE:
+            return -1
         at += 1
     return at
 

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.octets import CR, LF
-from flexipy.sip.shape import EMPTY, Shape, shape_of
+from flexipy.sip.shape import Shape, shape_of
 
 MAX_HEADERS: Final = 512
 _CRLF: Final = b"\r\n"
@@ -103,7 +103,7 @@ def _take_apart(data: bytes, end: i64) -> Head | None:
         return start, lines, _shape_of_lines(lines), body
     shape = step.shape
     if shape is None:
-        shape = step.shape = shape_of(step.names) if lines else EMPTY
+        shape = step.shape = shape_of(step.names)
     return start, lines, shape, body
 
 
