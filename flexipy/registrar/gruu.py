@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from binascii import hexlify
 from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING, Final
 
@@ -79,7 +80,7 @@ class TemporaryGruus:
                 self._batch = number - place
                 self._blocks = self._blocks_of(self._batch)
             block = self._blocks[place * _BLOCK : place * _BLOCK + length]
-        user = hex16(number) + _mixed(plain, block).hex().encode()
+        user = hex16(number) + hexlify(_mixed(plain, block))
         scheme = find_octet(base, COLON, 0)
         host = base.rfind(b"@")
         return b"%b:%b%b@%b;gr" % (base[:scheme], _PREFIX, user, base[max(host, scheme) + 1 :])

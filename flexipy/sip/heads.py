@@ -63,20 +63,22 @@ def read(data: bytes) -> Head:
     """
     end: i64 = len(data) - 4
     if end > 0 and data[end:] == _END and data[end - 1] != LF:  # nearly every message without a body
-        head = _take_apart(data, end)
+        lines = data.splitlines()
+        lines.pop()
+        head = _take_apart(data, lines, end)
         if head is not None:
             return head
-    head = _take_apart(data, data.find(_END))
+    end = data.find(_END)
+    if end <= 0:
+        raise ParseError("no empty line after the headers")
+    head = _take_apart(data, data[:end].splitlines(), end)
     if head is None:
         raise _stray()
     return head
 
 
-def _take_apart(data: bytes, end: i64) -> Head | None:
-    """`read`, told where an empty line begins; None if there is one before that."""
-    if end <= 0:
-        raise ParseError("no empty line after the headers")
-    lines = data[:end].splitlines()
+def _take_apart(data: bytes, lines: list[bytes], end: i64) -> Head | None:
+    """`read`, told the lines before an empty one and where that begins; None if there is one among them."""
     start = lines.pop(0)
     size: i64 = len(start) + 2 * len(lines)
     known = len(lines) <= _LONGEST_WAY

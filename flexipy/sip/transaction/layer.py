@@ -182,10 +182,11 @@ def server_key(request: Request, via: bytes, sent_by: bytes, method: bytes) -> b
     """
     branch = find_param(via, b"branch")
     if branch is not None and branch[:7] == MAGIC and len(branch) > 7:
-        key = branch + b" " + sent_by
-    else:
-        from_tag = find_param(request.get(H.FROM) or b"", b"tag") or b""
-        cseq = (request.get(H.CSEQ) or b"").split()
-        number = cseq[0] if cseq else b""
-        key = b" ".join((b"2543", request.call_id, from_tag, number, sent_by, branch or b""))
+        if method == b"INVITE" or method == b"ACK":
+            return b"%b %b" % (branch, sent_by)
+        return b"%b %b %b" % (branch, sent_by, method)
+    from_tag = find_param(request.get(H.FROM) or b"", b"tag") or b""
+    cseq = (request.get(H.CSEQ) or b"").split()
+    number = cseq[0] if cseq else b""
+    key = b" ".join((b"2543", request.call_id, from_tag, number, sent_by, branch or b""))
     return key if method in (b"INVITE", b"ACK") else key + b" " + method
