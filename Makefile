@@ -57,8 +57,8 @@ unit: $(VENV)/.installed-test  ## the tests that need no other program
 	$(BIN)/python -m pytest tests/unit tests/torture tests/fuzz
 
 gate: $(VENV)/.installed-test $(STAMP)  ## the in-process cost of a registration and a call
-	$(BIN)/python benchmarks/inprocess.py --limit-registration 72 --limit-call 118
-	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 36 --limit-call 56 --compiled
+	$(BIN)/python benchmarks/inprocess.py --limit-registration 60 --limit-call 94
+	PYTHONPATH=$(COMPILED) $(BIN)/python benchmarks/inprocess.py --limit-registration 17 --limit-call 26 --compiled
 
 compiled: $(VENV)/.installed-test $(STAMP)  ## the tests of `make unit` with compiled code, where there is a C compiler
 	@PYTHONPATH=$(COMPILED) $(BIN)/flexipy --version

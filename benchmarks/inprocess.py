@@ -1,6 +1,6 @@
 """The proxy's own cost per registration and per call, in process and without sockets, in CPU microseconds.
 
-    python benchmarks/inprocess.py [--limit-registration 72] [--limit-call 118] [--compiled] [--profile]
+    python benchmarks/inprocess.py [--limit-registration 60] [--limit-call 94] [--compiled] [--profile]
 
 One registration is REGISTER, 401, REGISTER with digest, 200; one call is INVITE, 100, 180, 200, ACK, BYE, 200 through
 the default modules but MediaRelay, authentication asked for REGISTER alone. What the kernel and the event loop cost is
