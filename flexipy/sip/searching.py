@@ -18,19 +18,24 @@ def _is_blank(octet: i64) -> bool:
     return octet == SPACE or TAB <= octet <= CR
 
 
+def _behind_colon(line: bytes) -> i64:
+    """Where a header's value begins; the length of the line, or one more, where there is none."""
+    end: i64 = len(line)
+    at: i64 = 0
+    while at < end and line[at] != COLON:
+        at += 1
+    at += 1
+    while at < end and _is_blank(line[at]):
+        at += 1
+    return at
+
+
 def value_of(line: bytes) -> bytes:
     """What stands behind the first colon of a header line, without blanks around it; empty where there is no colon."""
     if not COMPILED:
         return line.partition(b":")[2].strip()
     end: i64 = len(line)
-    at: i64 = 0
-    while at < end and line[at] != COLON:
-        at += 1
-    if at == end:
-        return b""
-    at += 1
-    while at < end and _is_blank(line[at]):
-        at += 1
+    at = _behind_colon(line)
     while end > at and _is_blank(line[end - 1]):
         end -= 1
     return line[at:end]
@@ -89,12 +94,7 @@ def number_of(line: bytes, method: bytes) -> i64:
             return -1
         return int(digits)
     end: i64 = len(line)
-    at: i64 = 0
-    while at < end and line[at] != COLON:
-        at += 1
-    at += 1
-    while at < end and _is_blank(line[at]):
-        at += 1
+    at = _behind_colon(line)
     first = at
     number: i64 = 0
     while at < end and ZERO <= line[at] <= NINE:
@@ -164,12 +164,7 @@ def count_of(line: bytes) -> i64:
         text = line.partition(b":")[2].strip()
         return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1
     end: i64 = len(line)
-    at: i64 = 0
-    while at < end and line[at] != COLON:
-        at += 1
-    at += 1
-    while at < end and _is_blank(line[at]):
-        at += 1
+    at = _behind_colon(line)
     while end > at and _is_blank(line[end - 1]):
         end -= 1
     if at >= end or end - at > _MOST_DIGITS:
