@@ -36,15 +36,16 @@ from flexipy.sip.digest import (
     parse_authorization,
     verify,
 )
+from flexipy.sip.digits import decimal
 from flexipy.sip.errors import HeaderError, UriError
 from flexipy.sip.params import decode, encode
 from flexipy.workers.share import Share, Tell
 
 _REALMS_REMEMBERED: Final = 256
 # What workers tell each other.
-_USED: Final = "used"
-_RIGHT: Final = "right"
-_WRONG: Final = "wrong"
+_USED: Final = b"u"
+_RIGHT: Final = b"r"
+_WRONG: Final = b"w"
 _NONCE_PLACE: Final = "nonce-goes-here"
 _WITHIN_CALLS: Final = frozenset((b"INVITE", b"UPDATE", b"INFO", b"PRACK"))
 _UNCHALLENGED: Final = frozenset((b"ACK", b"CANCEL"))
@@ -199,15 +200,19 @@ class Authentication(Module):
 
     def _elsewhere(self, what: bytes) -> None:
         """Another worker accepted an answer or refused a password: neither may be tried again here."""
-        kind, first, rest = decode(what).split(" ", 2)
-        now = time.time()
+        kind = what[:1]
+        first, _, rest = what[1:].partition(b" ")
         if kind == _USED:
-            self._nonces.note(rest, int(first))
+            self._nonces.note(decode(rest), int(first))
         elif self._throttle is not None:
             if kind == _WRONG:
-                self._throttle.failed(first, rest, now)
+                self._throttle.failed(decode(first), decode(rest), time.time())
             else:
-                self._throttle.succeeded(first, rest)
+                self._throttle.succeeded(decode(first), decode(rest))
+
+    def _tell_of(self, what: bytes, host: str, sender: str) -> None:
+        assert self._tell is not None
+        self._tell(b"%b%b %b" % (what, encode(host), encode(sender)))
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
@@ -310,10 +315,10 @@ class Authentication(Module):
             self._challenge(event, realm, account, stale=freshness is Freshness.STALE)
             return
         if self._tell is not None:
-            self._tell(encode(f"{_USED} {uses} {credentials.nonce}"))
+            self._tell(b"%b%b %b" % (_USED, decimal(uses), encode(credentials.nonce)))
         if throttle is not None:
             if self._tell is not None and not throttle.quiet:
-                self._tell(encode(f"{_RIGHT} {event.flow.remote[0]} {sender}"))
+                self._tell_of(_RIGHT, event.flow.remote[0], sender)
             throttle.succeeded(event.flow.remote[0], sender)
         # The next hop has no use for the proof, and somebody there might (RFC 3261 section 22.3).
         event.request.remove_at(index)
@@ -364,7 +369,7 @@ class Authentication(Module):
         if self._throttle is not None:
             self._throttle.failed(event.flow.remote[0], sender, now)
             if self._tell is not None:
-                self._tell(encode(f"{_WRONG} {event.flow.remote[0]} {sender}"))
+                self._tell_of(_WRONG, event.flow.remote[0], sender)
         self.context.logger.info("wrong password for %r from %s", sender, event.flow.remote)
         if self._no_403:
             self._challenge(event, realm, account, stale=False)

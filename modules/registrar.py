@@ -183,7 +183,7 @@ class RegistrarModule(Module):
             shared = ReplicatedStore(replication, *(self._open_journal() if replication.writes_journal else ()))
             self._store = shared
             self.registrar = Registrar(shared, self._options())
-            replication.connect(shared, self.registrar.replicated)
+            replication.connect(shared, self.registrar.replicated, self.registrar.is_awaited)
         self.context.provide(Registrar, self.registrar)
         self.context.provide(ManagedDomains, self._domains)
 

@@ -79,6 +79,11 @@ def refresh_line(binding: Binding) -> bytes:
     return b"%b\t%b\n" % (hex8(crc32(body)), body)
 
 
+def is_refresh(line: bytes) -> bool:
+    """Whether a line is one of those that `refresh_line` writes; none of them holds anything escaped."""
+    return line[8:11] == b"\tR\t"
+
+
 def removal_line(binding: Binding) -> bytes:
     """A binding that is gone."""
     return _line(b"D", encode(binding.key), encode(binding.unique_id))

@@ -279,6 +279,10 @@ class Registrar(BindingFinder):
         """Another process changed a record of the local store: watch its bindings and tell who listens."""
         self._changed(key, changes)
 
+    def is_awaited(self, binding: Binding) -> bool:
+        """Whether it matters to anybody here that another process renewed a binding of the local store."""
+        return not 0 < binding.due <= binding.expires_at or binding.key in self._subscribers.by_key
+
     def expire(self, now: float) -> float | None:
         """Remove what lapsed and tell who listens; call it about once a second.
 

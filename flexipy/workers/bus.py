@@ -2,20 +2,22 @@
 
 The inbox wakes its worker up. The board does not: what stands there (bindings and connections that came or went) is
 read whenever somebody is about to look for one, so that it costs no wake-up of its own. It is there before whoever
-wrote it goes on. The parent makes the sockets and keeps them open, so that what was sent to a worker that died is still
-there for the one that takes its place. Sending never waits: what the kernel does not take waits in the sender, up to a
-limit. A worker that has more than it can deal with leaves the rest in the kernel, so that those who send notice it.
+wrote it goes on; memory that all share tells whether there is anything, since to ask the kernel each time would cost
+more than what is learned. The parent makes the sockets and keeps them open, so that what was sent to a worker that died
+is still there for the one that takes its place. Sending never waits: what the kernel does not take waits in the sender,
+up to a limit. A worker that has more than it can deal with leaves the rest in the kernel, so that those who send notice
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from flexipy.transport.load import Queue
@@ -29,23 +31,37 @@ _LIMIT: Final = 64 << 20  # bytes that wait for one worker that does not read
 _BATCH: Final = 64  # frames dealt with before the sockets have their turn
 _ENOUGH: Final = 4 << 20  # bytes of frames that have been read and not dealt with; the inbox is left alone meanwhile
 _NUDGE_AFTER: Final = 0.02  # seconds that something may stand on a board which nobody looks at
+_NUMBER: Final = 8  # octets
+_ALL: Final = 1 << 30
 
 OnFrame = Callable[[int, bytes], None]
 Loop = Any
 """An event loop or None. Untyped: uvloop returns other things than asyncio declares, which compiled code refuses."""
 
 
-@dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One worker's sockets: of each pair the first end is read by that worker, the other written to by the rest."""
+    """One worker's sockets: of each pair the first end is read by that worker, the other written to by the rest.
 
-    inbox: tuple[socket.socket, socket.socket]
-    board: tuple[socket.socket, socket.socket]
+    Attributes:
+        inbox: wakes it up.
+        board: does not.
+        pinned: for each worker, how many datagrams it has put on the board, in memory that all share. A number is
+            written by one worker alone, after it has sent: who finds a number unchanged has missed nothing of which he
+            can know, since what makes it known, a 200 for instance, is sent later still.
+    """
+
+    __slots__ = ("board", "inbox", "pinned")
+
+    def __init__(self, pinned: memoryview) -> None:
+        self.inbox = _pair()
+        self.board = _pair()
+        self.pinned = pinned
 
 
 def make_mailboxes(count: int) -> list[Mailbox]:
     """One for each worker; to be made before they are forked."""
-    return [Mailbox(_pair(), _pair()) for _ in range(count)]
+    numbers = memoryview(mmap.mmap(-1, _NUMBER * count * count)).cast("Q")
+    return [Mailbox(numbers[place * count : (place + 1) * count]) for place in range(count)]
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
@@ -66,13 +82,18 @@ class Outlet:
         index: the number of this worker.
         sock: that socket's other end.
         on_room: called when less waits than before.
+        tally: where to count what was sent, at the place of this worker; None for nowhere.
     """
 
-    __slots__ = ("_blocked", "_on_room", "_packer", "_socket")
+    __slots__ = ("_blocked", "_index", "_on_room", "_packer", "_socket", "_tally")
 
-    def __init__(self, index: int, sock: socket.socket, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, index: int, sock: socket.socket, on_room: Callable[[], None], tally: memoryview | None = None
+    ) -> None:
+        self._index = index
         self._socket = sock
         self._on_room = on_room
+        self._tally = tally
         self._packer = Packer(index, _LIMIT)
         self._blocked = False
 
@@ -103,6 +124,8 @@ class Outlet:
                 packer.clear()
                 return
             packer.sent()
+            if self._tally is not None:
+                self._tally[self._index] += 1
 
     def _on_writable(self, loop: Loop) -> None:
         self.close(loop)
@@ -147,7 +170,9 @@ class Bus:
         self._on_frame = on_frame
         self._on_room = on_room
         self._inboxes = [Outlet(index, mailbox.inbox[1], on_room) for mailbox in mailboxes]
-        self._boards = [Outlet(index, mailbox.board[1], _nobody_waits) for mailbox in mailboxes]
+        self._boards = [Outlet(index, box.board[1], _nobody_waits, box.pinned) for box in mailboxes]
+        self._pinned = mailboxes[index].pinned
+        self._taken = [0] * len(mailboxes)  # as of when the board was last looked at; whose place we take left some
         self._others = [number for number in range(len(mailboxes)) if number != index]
         self._inbox_unpacker = Unpacker()
         self._board_unpacker = Unpacker()
@@ -254,18 +279,37 @@ class Bus:
 
     def take_in(self) -> None:
         """Read the board: what others said before this moment about bindings and connections is then known."""
-        self._read(self._board, self._board_unpacker, self._guarded_news)
+        news = 0
+        taken = self._taken
+        for number in self._others:
+            pinned: int = self._pinned[number]
+            if pinned != taken[number]:
+                news += pinned - taken[number]
+                taken[number] = pinned
+        if news:
+            self._read_board(news)
 
-    def _read(self, sock: socket.socket, unpacker: Unpacker, take: OnFrame) -> None:
-        receive = sock.recv_into
+    def _read_board(self, most: int) -> None:
+        """Read so many datagrams, or as many as there are."""
         view = self._view
-        while self.unread < _ENOUGH or sock is self._board:
+        for _ in range(most):
             try:
-                size = receive(view)
+                size = self._board.recv_into(view)
             except (BlockingIOError, InterruptedError):
                 return
-            for sender, frame in unpacker.frames(bytes(view[:size])):
-                take(sender, frame)
+            for sender, frame in self._board_unpacker.frames(bytes(view[:size])):
+                self._guarded(self._on_news, sender, frame)
+
+    def _read_inbox(self) -> None:
+        view = self._view
+        while self.unread < _ENOUGH:
+            try:
+                size = self._inbox.recv_into(view)
+            except (BlockingIOError, InterruptedError):
+                return
+            for sender, frame in self._inbox_unpacker.frames(bytes(view[:size])):
+                self._turns.append((sender, frame, self._read_at))
+                self.unread += len(frame)
 
     def _read_on(self) -> None:
         if not self._reading and self._loop is not None:
@@ -279,15 +323,11 @@ class Bus:
 
     def _on_readable(self) -> None:
         self._read_at = time.monotonic()
-        self._read(self._inbox, self._inbox_unpacker, self._queue_up)
+        self._read_inbox()
         if self.unread >= _ENOUGH:
             self._look_away()
         if not self._scheduled:
             self._take_turns()
-
-    def _queue_up(self, sender: int, frame: bytes) -> None:
-        self._turns.append((sender, frame, self._read_at))
-        self.unread += len(frame)
 
     def _take_turns(self) -> None:
         self._scheduled = False
@@ -298,7 +338,7 @@ class Bus:
             sender, frame, _ = turns.popleft()
             self.unread -= len(frame)
             if frame[0] == NUDGE:
-                self.take_in()
+                self._read_board(_ALL)  # also what nobody lived to count
             else:
                 self._guarded(self._on_frame, sender, frame)
         if self._queue is not None:
@@ -312,9 +352,6 @@ class Bus:
         if turns and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._take_turns)
-
-    def _guarded_news(self, sender: int, frame: bytes) -> None:
-        self._guarded(self._on_news, sender, frame)
 
     @staticmethod
     def _guarded(action: OnFrame, sender: int, frame: bytes) -> None:

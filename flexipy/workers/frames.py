@@ -6,9 +6,9 @@ letter and what that letter stands for. Datagrams of one sender arrive in the or
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from typing import Final
+
+from mypy_extensions import i64
 
 LARGEST: Final = 100_000
 """Bytes of a datagram: what a Unix socket with the usual buffer takes, with room to spare."""
@@ -30,7 +30,7 @@ CHANGES: Final = 0x42  # lines of the journal: bindings that came, were renewed 
 SUBJECT: Final = 0x54  # what one module has to say to the same module elsewhere
 KNOWN: Final = 0x4B  # all that was asked for by HELLO has been told
 
-_PIECE: Final = struct.Struct("!I")
+_HEAD: Final = 4  # octets of a piece that tell its length
 _MORE: Final = 1 << 31  # the frame goes on in the next piece
 
 
@@ -45,12 +45,13 @@ class Packer:
         waiting: how many bytes wait.
     """
 
-    __slots__ = ("_first", "_limit", "_pieces", "waiting")
+    __slots__ = ("_first", "_limit", "_offered", "_pieces", "waiting")
 
     def __init__(self, sender: int, limit: int) -> None:
         self._first = bytes((sender,))
         self._limit = limit
         self._pieces: list[bytes] = []
+        self._offered = 0  # how many of them the last datagram held
         self.waiting = 0
 
     def add(self, frame: bytes) -> bool:
@@ -58,14 +59,14 @@ class Packer:
         size = len(frame)
         if self.waiting + size > self._limit:
             return False
-        self.waiting += size + _PIECE.size * (1 + size // LARGEST)
+        self.waiting += size + _HEAD * (1 + size // LARGEST)
         if size <= LARGEST:
-            self._pieces.append(_PIECE.pack(size) + frame)
+            self._pieces.append(size.to_bytes(_HEAD, "big") + frame)
             return True
         for start in range(0, size, LARGEST):
             part = frame[start : start + LARGEST]
             more = _MORE if start + LARGEST < size else 0
-            self._pieces.append(_PIECE.pack(len(part) | more) + part)
+            self._pieces.append((len(part) | more).to_bytes(_HEAD, "big") + part)
         return True
 
     def datagram(self) -> bytes:
@@ -73,8 +74,9 @@ class Packer:
         pieces = self._pieces
         if not pieces:
             return b""
-        if len(pieces) == 1:
-            return self._first + pieces[0]
+        if self.waiting <= LARGEST:  # nearly always
+            self._offered = len(pieces)
+            return self._first + (pieces[0] if self._offered == 1 else b"".join(pieces))
         size = count = 0
         for piece in pieces:
             size += len(piece)
@@ -83,13 +85,15 @@ class Packer:
             count += 1
         if count > 1:
             pieces[:count] = [b"".join(pieces[:count])]
+        self._offered = 1
         return self._first + pieces[0]
 
     def sent(self) -> None:
         """The kernel took the datagram that `datagram` returned."""
-        self.waiting -= len(self._pieces.pop(0))
-        if not self._pieces:
-            self.waiting = 0
+        if self._offered == len(self._pieces):
+            self.clear()
+        else:
+            self.waiting -= len(self._pieces.pop(0))
 
     def clear(self) -> None:
         """Forget what waits."""
@@ -105,20 +109,25 @@ class Unpacker:
     def __init__(self) -> None:
         self._begun: dict[int, bytes] = {}
 
-    def frames(self, datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    def frames(self, datagram: bytes) -> list[tuple[int, bytes]]:
         """The frames that a datagram completes, each with the number of its sender."""
+        found: list[tuple[int, bytes]] = []
         sender = datagram[0]
-        at = 1
-        while at < len(datagram):
-            (size,) = _PIECE.unpack_from(datagram, at)
-            at += _PIECE.size
-            length = size & ~_MORE
+        size: i64 = len(datagram)
+        at: i64 = 1
+        while at < size:
+            head: i64 = datagram[at] << 24 | datagram[at + 1] << 16 | datagram[at + 2] << 8 | datagram[at + 3]
+            at += _HEAD
+            length = head & ~_MORE
             part = datagram[at : at + length]
             at += length
-            if size & _MORE:
+            if head & _MORE:
                 self._begun[sender] = self._begun.get(sender, b"") + part
+            elif self._begun:
+                found.append((sender, self._begun.pop(sender, b"") + part))
             else:
-                yield sender, self._begun.pop(sender, b"") + part if self._begun else part
+                found.append((sender, part))
+        return found
 
     def forget(self, sender: int) -> None:
         """A worker has started anew: what its former life began to say will not be completed."""

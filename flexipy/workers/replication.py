@@ -17,6 +17,7 @@ from flexipy.registrar.journal_lines import (
     BadLineError,
     binding_line,
     fields_of,
+    is_refresh,
     lines_of,
     read_binding,
     refresh,
@@ -26,6 +27,7 @@ from flexipy.sip.params import decode
 _CHUNK: Final = 200  # records told at once
 
 OnChanges = Callable[[str, list[Change]], None]
+Concerns = Callable[[Binding], bool]
 
 
 class Replication:
@@ -52,6 +54,7 @@ class Replication:
         self._news: list[tuple[str, list[Change]]] = []
         self._store: ReplicatedStore | None = None
         self._on_changes: OnChanges = _nobody_listens
+        self._concerns: Concerns = _always
         self._early: list[bytes] = []
         self._seen: set[tuple[str, str]] | None = None
 
@@ -60,15 +63,17 @@ class Replication:
         """Whether this is the worker that keeps bindings over a restart."""
         return self.index == 0
 
-    def connect(self, store: ReplicatedStore, on_changes: OnChanges) -> None:
+    def connect(self, store: ReplicatedStore, on_changes: OnChanges, concerns: Concerns) -> None:
         """Set what is kept in step.
 
         Args:
             store: this worker's.
             on_changes: told of what the others changed.
+            concerns: whether it need be told of a binding that was renewed, which is nearly all that happens.
         """
         self._store = store
         self._on_changes = on_changes
+        self._concerns = concerns
         early, self._early = self._early, []
         for lines in early:
             self.apply(lines)
@@ -81,8 +86,10 @@ class Replication:
         seen = self._seen
         if seen is not None:
             seen.update(self._store.named_in(lines))
-        for key, change in self._store.apply(lines):
-            self._announce(key, [change])
+        for change in self._store.apply(lines):
+            kind, binding = change
+            if kind is not ChangeKind.EXTENDED or self._concerns(binding):
+                self._announce(binding.key, [change])
 
     def _announce(self, key: str, changes: list[Change]) -> None:
         # Not at once: lines are also applied in the middle of a lookup, and who hears of them may begin anything.
@@ -180,19 +187,15 @@ class ReplicatedStore:
 
     # --- what others changed -----------------------------------------------------------------------------
 
-    def apply(self, lines: bytes) -> list[tuple[str, Change]]:
-        """Do what another worker did.
-
-        Returns:
-            The changes, each with its record's key.
-        """
+    def apply(self, lines: bytes) -> list[Change]:
+        """Do what another worker did; what changed by it."""
         if self._journal is not None:
             self._journal.write_lines(lines)
-        changes: list[tuple[str, Change]] = []
+        changes: list[Change] = []
         for line in lines.split(b"\n")[:-1]:
-            change = self._apply(line)
+            change = self._renew(line) if is_refresh(line) else self._apply(line)
             if change is not None:
-                changes.append((change[1].key, change))
+                changes.append(change)
         return changes
 
     @staticmethod
@@ -210,16 +213,20 @@ class ReplicatedStore:
             found = None if record is None else record.get(decode(fields[2]))
             if record is None or found is None:
                 return None
-            if fields[0] == b"R":
-                if float(fields[4]) < found.updated_at:
-                    return None
-                refresh(found, fields)
-                found.source = 0  # what this worker knew it by may no longer be what the device says
-                return ChangeKind.EXTENDED, found
         except BadLineError:  # pragma: no cover - nothing between two processes damages it
             return None
         self._remove(record, [found])
         return ChangeKind.REMOVED, found
+
+    def _renew(self, line: bytes) -> Change | None:
+        fields = line.split(b"\t")[1:]  # behind the checksum: nothing between two processes damages it
+        record = self._records.get(decode(fields[1]))
+        found = None if record is None else record.get(decode(fields[2]))
+        if found is None or float(fields[4]) < found.updated_at:
+            return None
+        refresh(found, fields)
+        found.source = 0  # what this worker knew it by may no longer be what the device says
+        return ChangeKind.EXTENDED, found
 
     def _bind(self, binding: Binding) -> Change | None:
         record = self._records.get(binding.key)
@@ -259,3 +266,7 @@ class ReplicatedStore:
 
 def _nobody_listens(key: str, changes: list[Change]) -> None:
     pass
+
+
+def _always(binding: Binding) -> bool:
+    return True

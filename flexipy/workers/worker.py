@@ -49,6 +49,8 @@ _MUCH: Final = 1 << 20
 _LITTLE: Final = 1 << 19
 _MOST_OF_DATAGRAMS: Final = 4 << 20
 _ID: Final = struct.Struct("!I")
+_CHANGES: Final = bytes((CHANGES,))
+_SUBJECT: Final = bytes((SUBJECT,))
 _CONNECTION: Final = b"s"
 _DATAGRAM: Final = b"u"
 
@@ -292,13 +294,13 @@ class Worker:
     # --- what others say ---------------------------------------------------------------------------------
 
     def _publish(self, lines: bytes) -> None:
-        self.bus.pin_all(bytes((CHANGES,)) + lines)
+        self.bus.pin_all(_CHANGES + lines)
 
     def _take_in(self) -> None:
         self.bus.take_in()
 
     def _say(self, name: bytes, what: bytes) -> None:
-        self.bus.pin_all_soon(bytes((SUBJECT,)) + name + what)
+        self.bus.pin_all_soon(b"%b%b%b" % (_SUBJECT, name, what))
 
     def _on_news(self, sender: int, frame: bytes) -> None:
         kind = frame[0]

@@ -43,7 +43,7 @@ class Member:
         self.replication = Replication(index, self.publish, self.take_in, network.later.append)
         self.store = ReplicatedStore(self.replication, journal)
         self.registrar = Registrar(self.store)
-        self.replication.connect(self.store, self.registrar.replicated)
+        self.replication.connect(self.store, self.registrar.replicated, self.registrar.is_awaited)
 
     def publish(self, lines: bytes) -> None:
         for member in self.network.members:
@@ -141,7 +141,7 @@ def test_what_was_removed_meanwhile_does_not_come_back_from_the_journal(tmp_path
     fresh = Member(network, 0, 2)
     fresh.store = ReplicatedStore(fresh.replication, journal, records)
     changes: list[tuple[str, list[Change]]] = []
-    fresh.replication.connect(fresh.store, lambda key, change: changes.append((key, change)))
+    fresh.replication.connect(fresh.store, lambda key, change: changes.append((key, change)), lambda _: True)
     fresh.replication.begin_learning()
     for lines in network.members[1].replication.tell():
         fresh.replication.apply(lines)
