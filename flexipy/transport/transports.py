@@ -14,7 +14,7 @@ from flexipy.transport.addresses import normalize_ip
 from flexipy.transport.bind import Binder
 from flexipy.transport.connect import Connector
 from flexipy.transport.connections import ConnectionTable
-from flexipy.transport.context import OnMessage, TransportContext
+from flexipy.transport.context import Batch, OnMessage, TransportContext
 from flexipy.transport.counters import Counters
 from flexipy.transport.elsewhere import Elsewhere, Watcher
 from flexipy.transport.errors import FlowError, TransportError
@@ -74,15 +74,17 @@ class Transports:
         self._sweeper: asyncio.Task[None] | None = None
         self._elsewhere: Elsewhere | None = None
 
-    def share(self, elsewhere: Elsewhere, watcher: Watcher) -> None:
+    def share(self, elsewhere: Elsewhere, watcher: Watcher, batch: Batch) -> None:
         """Look also among the connections of other processes, and let them know of ours.
 
         Args:
             elsewhere: theirs.
             watcher: told of each of ours.
+            batch: told when datagrams are read, and before they are answered.
         """
         self._elsewhere = elsewhere
         self._table.watcher = watcher
+        self._context.batch = batch
 
     # -- life --------------------------------------------------------------------------------------
 

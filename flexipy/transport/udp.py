@@ -35,6 +35,7 @@ _SO_RXQ_OVFL = 40
 _STAMP = struct.Struct("@ll")
 _FACTS = 128
 """Bytes for what the kernel tells of a datagram besides: when it came, and how many there was no room for."""
+_ANSWER = b"SIP/2.0 "
 _FIRST_TEXT_BYTE = 33
 """Below are STUN (0, 1), NUL and CRLF keep-alives and white space: nothing that begins a SIP message."""
 
@@ -71,6 +72,7 @@ class UdpSocket:
         "_context",
         "_drained",
         "_flows",
+        "_held",
         "_loop",
         "_queue",
         "_sendto",
@@ -92,6 +94,7 @@ class UdpSocket:
         self._backlog: deque[tuple[bytes, SocketAddress]] = deque()
         self._backlog_size = 0
         self._batch = 1
+        self._held: list[tuple[bytes, SocketAddress]] | None = None  # answers, while others are to hear of things first
         self._drained: asyncio.Event | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._on_readable)
@@ -99,6 +102,19 @@ class UdpSocket:
     # -- receiving ---------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
+        batch = self._context.batch
+        if batch is None:
+            self._read()
+            return
+        held = self._held = []
+        batch.hold()
+        self._read()
+        batch.settle()
+        self._held = None
+        for data, address in held:
+            self.send(data, address)
+
+    def _read(self) -> None:
         now = time.monotonic()
         recvfrom = self._socket.recvfrom
         flows = self._flows
@@ -221,6 +237,9 @@ class UdpSocket:
         counters = self._context.counters
         if self.closed:
             return False
+        if self._held is not None and data[:8] == _ANSWER:  # of a request it matters whether it can be sent
+            self._held.append((data, address))
+            return True
         if not self._backlog:
             try:
                 self._sendto(data, address)

@@ -183,6 +183,7 @@ class Bus:
         self._read_at = 0.0
         self._nudging = False
         self._pinning = False
+        self._held = False
         self._scheduled = False
         self._loop: Loop = None
         self._queue: Queue | None = None
@@ -256,14 +257,30 @@ class Bus:
         """Put a frame on the board of all others, together with the next one or when this turn of the loop ends."""
         for number in self._others:
             self._write_down(number, frame)
-        if not self._pinning and self._loop is not None:
+        if not self._pinning and not self._held and self._loop is not None:
             self._pinning = True
             self._loop.call_soon(self._flush_boards)
 
     def _flush_boards(self) -> None:
-        self._pinning = False
+        self._pinning = False  # if it was to be done soon, there will be nothing left to do
         for number in self._others:
             self._boards[number].flush(self._loop)
+
+    def hold(self) -> None:
+        """From now until `settle` nothing leaves that could make known what `pin_all_in_time` is given."""
+        self._held = True
+
+    def settle(self) -> None:
+        """Put on the boards what waits for that."""
+        self._held = False
+        self._flush_boards()
+
+    def pin_all_in_time(self, frame: bytes) -> None:
+        """Put a frame on the board of all others before anybody can know of it by an answer."""
+        for number in self._others:
+            self._write_down(number, frame)
+        if not self._held:
+            self._flush_boards()
 
     def pin_all(self, frame: bytes) -> None:
         """Put a frame on the board of all others before this returns."""

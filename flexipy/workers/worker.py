@@ -146,7 +146,7 @@ class Worker:
         """From now on take part: the listening points are bound."""
         self._transports = transports
         self._flows = DistantFlows(transports.listeners, self._send, self._shut)
-        transports.share(self._flows, self)
+        transports.share(self._flows, self, self.bus)
         for flow in transports.connections():
             self.opened(flow)
         for sender, frame in self._early_news:
@@ -294,7 +294,7 @@ class Worker:
     # --- what others say ---------------------------------------------------------------------------------
 
     def _publish(self, lines: bytes) -> None:
-        self.bus.pin_all(_CHANGES + lines)
+        self.bus.pin_all_in_time(_CHANGES + lines)
 
     def _take_in(self) -> None:
         self.bus.take_in()

@@ -1,6 +1,7 @@
 """UDP flows on loopback sockets."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -232,3 +233,29 @@ async def test_uris_may_write_ipv6_addresses_in_many_ways(start: StartServer) ->
     assert flow is not None
     assert flow.remote_host_port == b"[::1]:5060"
     assert server.transports.flow_for(Target(b"UDP", "::1", 5060)) is flow
+
+
+async def test_answers_wait_until_others_know_what_they_tell(start: StartServer, client: socket.socket) -> None:
+    server = await start(uri(client))
+    events: list[str] = []
+
+    class Batch:
+        def hold(self) -> None:
+            events.append("hold")
+
+        def settle(self) -> None:
+            with contextlib.suppress(BlockingIOError):
+                events.append(client.recv(65535).decode())
+            events.append("settle")
+
+    def answer(data: bytes, flow: Flow, now: float) -> None:
+        events.append("dealt with")
+        assert flow.send(OK)
+        assert flow.send(OPTIONS)
+
+    server.transports._context.on_message = answer
+    server.transports._context.batch = Batch()
+    client.sendto(OPTIONS, (client.getsockname()[0], server.port()))
+
+    assert await receive(client) == OK
+    assert events == ["hold", "dealt with", OPTIONS.decode(), "settle"]

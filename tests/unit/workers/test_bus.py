@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flexipy.workers.bus import Bus, Mailbox, make_mailboxes
-from flexipy.workers.frames import MESSAGE
+from flexipy.workers.frames import MESSAGE, NUDGE
 
 FRAME = bytes((MESSAGE,)) + b"x" * 49_999
 MANY = 600  # 30 MB
@@ -95,3 +95,68 @@ async def test_the_board_is_read_though_the_inbox_is_full(ends: tuple[End, End])
     assert other.news == [b"Bnews"]
     async with asyncio.timeout(PATIENCE):
         await other.complete.wait()
+
+
+async def test_what_was_pinned_is_known_at_once_and_nothing_new_asks_the_kernel_nothing(ends: tuple[End, End]) -> None:
+    one, other = ends
+    board = other.bus._board
+    reads: list[int] = []
+
+    class Counting:
+        def recv_into(self, view: memoryview) -> int:
+            reads.append(1)
+            return board.recv_into(view)
+
+    other.bus._board = Counting()  # type: ignore[assignment]
+    other.bus.take_in()
+    assert not reads
+    for number in range(3):
+        one.bus.pin(1, b"B%d" % number)
+    other.bus.take_in()
+    assert other.news == [b"B0", b"B1", b"B2"]
+    assert len(reads) == 3
+    other.bus.take_in()
+    assert len(reads) == 3
+
+
+async def test_who_takes_the_place_of_another_reads_what_stands_on_its_board() -> None:
+    mailboxes = make_mailboxes(2)
+    former, writer = End(1, mailboxes), End(0, mailboxes)
+    writer.bus.pin(1, b"Bread")
+    former.bus.take_in()
+    writer.bus.pin(1, b"Bunread")
+    again = End(1, mailboxes)
+    writer.bus.pin(1, b"Blater")
+    again.bus.take_in()
+    assert again.news == [b"Bunread", b"Blater"]
+    writer.bus.pin(1, b"Blast")
+    again.bus.take_in()
+    assert again.news == [b"Bunread", b"Blater", b"Blast"]
+
+
+async def test_a_nudge_finds_what_its_writer_did_not_live_to_count(ends: tuple[End, End]) -> None:
+    one, other = ends
+    one.bus._boards[1]._tally = None
+    one.bus.pin(1, b"Buncounted")
+    other.bus.take_in()
+    assert other.news == []
+    one.bus.post(1, bytes((NUDGE,)))
+    async with asyncio.timeout(PATIENCE):
+        while not other.news:
+            await asyncio.sleep(0)
+    assert other.news == [b"Buncounted"]
+
+
+async def test_what_answers_make_known_stands_on_the_boards_before_they_leave(ends: tuple[End, End]) -> None:
+    one, other = ends
+    one.bus.hold()
+    one.bus.pin_all_in_time(b"Bfirst")
+    one.bus.pin_all_in_time(b"Bsecond")
+    other.bus.take_in()
+    assert other.news == []
+    one.bus.settle()
+    other.bus.take_in()
+    assert other.news == [b"Bfirst", b"Bsecond"]
+    one.bus.pin_all_in_time(b"Bthird")
+    other.bus.take_in()
+    assert other.news[-1] == b"Bthird"
