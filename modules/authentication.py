@@ -235,10 +235,14 @@ class Authentication(Module):
         """Let it pass, challenge it or refuse it."""
         request = event.request
         method = request.method
-        if method == b"BYE" and request.in_dialog:
-            self._dialogs.forget(request)
-            return
-        if method in _UNCHALLENGED or event.trusted:
+        registers = method == b"REGISTER"
+        if not registers:
+            if method == b"BYE" and request.in_dialog:
+                self._dialogs.forget(request)
+                return
+            if method in _UNCHALLENGED:
+                return
+        if event.trusted:
             return
         flow = event.flow
         if self._trusts_hosts and flow.remote[0] in self._trusted:
@@ -253,7 +257,12 @@ class Authentication(Module):
         if flow.peer_names and self._by_certificate(event, sender, domain):
             return
         served = domain in self._domains or self._any_domain
-        if method in _WITHIN_CALLS and not (served and self._exists(user, domain)) and self._dialogs.includes(request):
+        if (
+            not registers
+            and method in _WITHIN_CALLS
+            and not (served and self._exists(user, domain))
+            and self._dialogs.includes(request)
+        ):
             return  # From is the address by which he was called
         if not served:
             self.context.counters["foreign_domain_refused"] += 1

@@ -14,7 +14,7 @@ from binascii import hexlify
 from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING, Final
 
-from flexipy.sip.digits import hex16
+from flexipy.sip.digits import hex2, hex16
 from flexipy.sip.octets import COLON
 from flexipy.sip.params import decode, encode
 from flexipy.sip.searching import find_octet
@@ -28,8 +28,8 @@ _PREFIX: Final = TEMPORARY_PREFIX.encode()
 _NONCE: Final = 8
 _NONCE_MASK: Final = 2**62 - 1  # what compiled code keeps without an object of its own
 _TAG: Final = 8
-_BLOCK: Final = 64
-_BATCH: Final = 64
+_BLOCK: Final = 48  # a tag and the key of nearly every record
+_BATCH: Final = 64  # divides 256, so that the last byte of a nonce tells its place
 
 
 def base_of(aor: SipUri) -> bytes:
@@ -46,18 +46,19 @@ class TemporaryGruus:
         secret: 16 bytes or more, the same on all servers and after a restart; made up where empty.
     """
 
-    __slots__ = ("_batch", "_blocks", "_number", "_seal", "_tag")
+    __slots__ = ("_batch", "_blocks", "_head", "_number", "_seal", "_tag")
 
     def __init__(self, secret: bytes) -> None:
         root = secret or os.urandom(32)
         self._seal = blake2b(root, person=b"gruu-seal").digest()
-        # A keyed hash ready to be copied: setting up a key costs more than hashing these few bytes.
-        self._tag = blake2b(key=blake2b(root, person=b"gruu-tag").digest(), digest_size=_TAG)
+        # Hashed before the text: half a block, where a key of the hash's own would be a block to hash each time.
+        self._tag = blake2b(root, person=b"gruu-tag", digest_size=16).digest()
         # A nonce must never come twice: a random start for each process, then a count.
         self._number = int.from_bytes(os.urandom(_NONCE), "big") & _NONCE_MASK
         # What seals is made for a batch of nonces at once.
         self._batch = -1
         self._blocks = b""
+        self._head = b""  # the digits of its nonces but for the last two
 
     def make(self, key: str, instance: bytes, call_id: bytes, base: bytes) -> bytes:
         """A new temporary GRUU for a binding; each call makes another one.
@@ -72,18 +73,19 @@ class TemporaryGruus:
         name = encode(key)
         plain = self._tag_of(name, instance, call_id) + name
         length = len(plain)
+        place = number % _BATCH
+        if number - place != self._batch:
+            self._batch = number - place
+            self._blocks = self._blocks_of(self._batch)
+            self._head = hex16(number)[:-2]
         if length > _BLOCK:
             block = self._long_block(number, length)
         else:
-            place = number % _BATCH
-            if number - place != self._batch:
-                self._batch = number - place
-                self._blocks = self._blocks_of(self._batch)
             block = self._blocks[place * _BLOCK : place * _BLOCK + length]
-        user = hex16(number) + hexlify(_mixed(plain, block))
+        sealed = hexlify(_mixed(plain, block))
         scheme = find_octet(base, COLON, 0)
-        host = base.rfind(b"@")
-        return b"%b:%b%b@%b;gr" % (base[:scheme], _PREFIX, user, base[max(host, scheme) + 1 :])
+        host = base[max(base.rfind(b"@"), scheme) + 1 :]
+        return b"%b:%b%b%b%b@%b;gr" % (base[:scheme], _PREFIX, self._head, hex2(number), sealed, host)
 
     def read(self, uri: SipUri) -> tuple[str, bytes] | None:
         """Whose temporary GRUU it claims to be.
@@ -116,9 +118,7 @@ class TemporaryGruus:
         return hmac.compare_digest(tag, self._tag_of(encode(binding.key), encode(instance), binding.call_id))
 
     def _tag_of(self, key: bytes, instance: bytes, call_id: bytes) -> bytes:
-        hashed = self._tag.copy()
-        hashed.update(b"%b\n%b\n%b" % (key, instance, call_id))
-        return hashed.digest()
+        return blake2b(b"%b%b\n%b\n%b" % (self._tag, key, instance, call_id), digest_size=_TAG).digest()
 
     def _blocks_of(self, batch: int) -> bytes:
         """What the texts of a batch of nonces are mixed with, a block each."""

@@ -31,12 +31,18 @@ __all__ = [
 
 Hash = Callable[[bytes], "hashlib._Hash"]
 
+# OpenSSL's MD5 takes longer to set up than to hash a few hundred bytes, and where it obeys FIPS 140 there is none.
+try:
+    from _md5 import md5  # type: ignore[import-not-found]
+except ImportError:  # a Python built without its own
+    from hashlib import md5
+
 
 def _sha512_256(data: bytes) -> hashlib._Hash:
     return hashlib.new("sha512_256", data)
 
 
-ALGORITHMS: Final[dict[str, Hash]] = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+ALGORITHMS: Final[dict[str, Hash]] = {"MD5": md5, "SHA-256": hashlib.sha256}
 if "sha512_256" in hashlib.algorithms_available:
     ALGORITHMS["SHA-512-256"] = _sha512_256
 

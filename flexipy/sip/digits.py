@@ -24,6 +24,11 @@ def three_digits(number: int) -> bytes:
     return _THREE[number]
 
 
+def hex2(number: i64) -> bytes:
+    """The lowest 8 bits of a number in 2 hexadecimal digits, lower case."""
+    return _PAIRS[number & 255]
+
+
 def hex8(number: i64) -> bytes:
     """The lowest 32 bits of a number in 8 hexadecimal digits, lower case."""
     if not COMPILED:

@@ -85,26 +85,25 @@ PHRASES: Final[dict[int, str]] = {
 _GENERIC: Final = ("", "Progress", "Success", "Redirection", "Client Error", "Server Error", "Global Failure")
 
 
-_encoded: dict[int, bytes] = {}
-
-
-def phrase_bytes(status: int) -> bytes:
-    """The reason phrase as it goes on the wire."""
-    found = _encoded.get(status)
-    if found is None:
-        found = _encoded[status] = phrase(status).encode()
-    return found
-
-
-_CODES: Final = [b"%d" % status for status in range(100, 700)]
-
-
-def start_line_of(status: int, reason: bytes) -> bytes:
-    """The first line of a response, without CRLF."""
-    return b"SIP/2.0 %b %b" % (_CODES[status - 100], reason)
-
-
 def phrase(status: int) -> str:
     """The reason phrase for a status code; the name of its class where the code is unknown."""
     found = PHRASES.get(status)
     return found if found is not None else _GENERIC[status // 100]
+
+
+_FIRST: Final = 100
+_STATUSES: Final = range(_FIRST, 700)
+_CODES: Final = [b"%d" % status for status in _STATUSES]
+_ENCODED: Final = [phrase(status).encode() for status in _STATUSES]
+_LINES: Final = [b"SIP/2.0 %d %b" % (status, _ENCODED[status - _FIRST]) for status in _STATUSES]
+
+
+def phrase_bytes(status: int) -> bytes:
+    """The reason phrase as it goes on the wire."""
+    return _ENCODED[status - _FIRST]
+
+
+def start_line_of(status: int, reason: bytes) -> bytes:
+    """The first line of a response, without CRLF."""
+    at = status - _FIRST
+    return _LINES[at] if reason is _ENCODED[at] else b"SIP/2.0 %b %b" % (_CODES[at], reason)
