@@ -5,6 +5,7 @@ It has no event loop and no threads, so that it can fork whenever it has to.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -147,16 +148,22 @@ class Parent:
 
     def _listen_to(self, index: int) -> None:
         link = self._links[index]
-        try:
+        said = b""
+        with contextlib.suppress(OSError):  # it has died
             said = link.recv(1)
-            if said == SOCKETS:
-                socket.send_fds(link, [SOCKETS], [sock.fileno() for sock in self._ports.bind(index)])
-                return
-        except OSError:  # it has died
-            said = b""
+        if said == SOCKETS:
+            self._give_sockets(index, link)
+            return
         self._close_link(index)
-        if said:
+        if said == READY:
             self._do(self._supervisor.ready(index, time.monotonic()))
+
+    def _give_sockets(self, index: int, link: socket.socket) -> None:
+        sockets = self._ports.bind(index)
+        try:
+            socket.send_fds(link, [SOCKETS], [sock.fileno() for sock in sockets])
+        except OSError:  # nobody will read from them
+            self._ports.release(index)
 
     def _close_link(self, index: int) -> None:
         link = self._links.pop(index, None)

@@ -16,6 +16,7 @@ from flexipy.cli.parent import READY, SOCKETS, Parent, Place
 from flexipy.cli.run import ServerOptions, in_loop, report_failure, serve, write_pid
 from flexipy.config.config import Config
 from flexipy.proxy.routing import BRANCH_PREFIX
+from flexipy.servers.descriptors import raise_limit
 from flexipy.servers.proxy import StartError, listening_points
 from flexipy.transport.errors import TransportError
 from flexipy.transport.options import TransportOptions
@@ -41,6 +42,7 @@ def run_workers(count: int, config: Config, server_options: ServerOptions, optio
         return 1
     points = [replace(spec, port=port) for spec, (_, port) in zip(specs, places, strict=True)]
     datagrams = [place for spec, place in zip(specs, places, strict=True) if spec.transport == b"UDP"]
+    raise_limit()  # of each worker there are several sockets here
     ports = SharedPorts(datagrams, TransportOptions().udp_buffer_size, BRANCH_PREFIX, count)
 
     def on_ready() -> None:

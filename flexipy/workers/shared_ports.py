@@ -7,11 +7,13 @@ given datagrams as well. The parent keeps a copy of each until it has seen that 
 when it closes that copy, and at no other time. What comes in the moment between is lost, like what the worker
 had not read. A socket is closed with its last copy, so that a worker that is forked lets go those of the others.
 
-Where the kernel takes no such program, it chooses by addresses and ports, and more has to be handed over.
+Where the kernel takes no such program, or a worker had to bind its sockets itself so that nobody knows the order, the
+kernel chooses by addresses and ports, and more has to be handed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -21,7 +23,7 @@ from typing import Final
 from flexipy.transport.addresses import family_of
 from flexipy.transport.udp import bind_udp
 from flexipy.workers.ownership import KEYS
-from flexipy.workers.steering import attach, programs
+from flexipy.workers.steering import NO_ADVICE, Program, attach, programs
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class SharedPorts:
         self._count = count
         self._sockets: dict[int, list[socket.socket]] = {}  # of each worker, one for each listening point
         self._order: list[int] = []  # the workers, as their sockets stand at every port
+        self._steers = True
 
     def bind(self, worker: int) -> Sequence[socket.socket]:
         """A worker's sockets, one for each listening point; none where it must bind them itself.
@@ -57,8 +60,9 @@ class SharedPorts:
         try:
             for address in self._addresses:
                 sockets.append(bind_udp(family_of(address[0]), address, self._buffer_size, reuse_port=True))
-        except OSError:  # it will see the same and tell why
+        except OSError as error:  # it will see the same and tell why
             _close(sockets)
+            self._give_up(error)
             return ()
         self._sockets[worker] = sockets
         self._order.append(worker)
@@ -83,21 +87,43 @@ class SharedPorts:
         self._order.clear()
 
     def _steer(self) -> None:
-        if self._order:
-            for sock in self._sockets[self._order[0]]:
-                self._steer_port(sock)
-
-    def _steer_port(self, sock: socket.socket) -> None:
+        if not self._steers or not self._order:
+            return
         places = {worker: place for place, worker in enumerate(self._order)}
-        for program in programs(places, self._branch_prefix, KEYS, self._count):
-            try:
-                attach(sock, program)
-            except OSError as error:
-                logger.debug("a program of %d instructions cannot steer datagrams: %s", len(program), error)
-                if error.errno != errno.ENOMEM:
-                    return
-            else:
-                return
+        steering = [*programs(places, self._branch_prefix, KEYS, self._count)]
+        try:
+            for sock in self._sockets[self._order[0]]:
+                _attach_longest(sock, steering)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Leave it to the kernel from now on."""
+        if self._steers:
+            logger.debug("the kernel spreads datagrams over the workers by addresses and ports: %s", error)
+        self._steers = False
+        if self._order:
+            with contextlib.suppress(OSError):
+                for sock in self._sockets[self._order[0]]:
+                    attach(sock, NO_ADVICE)
+
+
+def _attach_longest(sock: socket.socket, candidates: Sequence[Program]) -> None:
+    """Attach the first program that isn't too long for this kernel.
+
+    Raises:
+        OSError: there is none.
+    """
+    *longer, shortest = candidates
+    for program in longer:
+        try:
+            attach(sock, program)
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+        else:
+            return
+    attach(sock, shortest)
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:

@@ -61,6 +61,8 @@ _JGE: Final = 0x35
 _RET: Final = 0x06
 
 _GIVE_UP: Final[Instruction] = (_RET, 0, 0, ELSEWHERE)
+NO_ADVICE: Final[Program] = (_GIVE_UP,)
+"""A program that leaves all to the kernel."""
 _CALL_ID: Final = b"\r\nCall-ID:"
 _WANTED: Final = len(_CALL_ID)
 _STRIDE: Final = _WANTED - 3  # so many words are in it

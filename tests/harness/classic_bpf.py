@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from flexipy.workers.steering import ELSEWHERE, attach
+from flexipy.workers.steering import NO_ADVICE, attach
 
 _WORD = 0xFFFFFFFF
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
@@ -20,7 +20,7 @@ def kernel_steers() -> bool:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(("127.0.0.1", 0))
-            attach(sock, ((0x06, 0, 0, ELSEWHERE),))
+            attach(sock, NO_ADVICE)
         except OSError:
             return False
     return True

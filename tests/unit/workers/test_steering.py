@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import select
 import socket
@@ -9,9 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from flexipy.transport.addresses import family_of
+from flexipy.transport.udp import bind_udp
+from flexipy.workers import shared_ports
 from flexipy.workers.ownership import KEYS, owner_of
 from flexipy.workers.shared_ports import SharedPorts
-from flexipy.workers.steering import ELSEWHERE, LONGEST, programs
+from flexipy.workers.steering import ELSEWHERE, LONGEST, Program, attach, programs
 from tests.harness.classic_bpf import Machine, kernel_steers
 from tests.harness.events import PATIENCE
 
@@ -234,7 +238,57 @@ def test_a_registration_may_arrive_anywhere(ports: SharedPorts, phone: socket.so
     assert len(found) == 1  # the kernel chooses by address and port
 
 
-def test_a_worker_binds_itself_where_the_parent_cannot(address: tuple[str, int]) -> None:
+def test_who_has_to_bind_itself_is_told_so(address: tuple[str, int]) -> None:
     ports = SharedPorts([address, ("192.0.2.1", 5060)], 1 << 16, _PREFIX, 3)
     assert not ports.bind(1)
     ports.release(1)
+
+
+def test_nobody_steers_any_more_once_the_order_is_unknown(
+    ports: SharedPorts, phone: socket.socket, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    sockets = {worker: ports.bind(worker)[0] for worker in (0, 1)}
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_ports, "bind_udp", fail)
+        assert not ports.bind(2)
+    with bind_udp(family_of(address[0]), address, 1 << 16, reuse_port=True) as its_own:
+        sockets[2] = its_own
+        found = set()
+        for data in _messages():
+            phone.sendto(data, address)
+            found.add(_arrives_at(sockets, data))
+        assert len(found) == 1
+
+
+def test_where_the_kernel_takes_no_programs_it_does_as_it_likes(
+    ports: SharedPorts, phone: socket.socket, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(sock: socket.socket, program: Program) -> None:
+        asked.append(len(program))
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    monkeypatch.setattr(shared_ports, "attach", refuse)
+    sockets = {worker: ports.bind(worker)[0] for worker in range(3)}
+    assert len(asked) == 2  # one that steers, then one that does not
+    found = set()
+    for data in _messages():
+        phone.sendto(data, address)
+        found.add(_arrives_at(sockets, data))
+    assert len(found) == 1
+
+
+def test_a_shorter_program_does_where_a_long_one_is_too_long(
+    ports: SharedPorts, phone: socket.socket, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach_short_ones(sock: socket.socket, program: Program) -> None:
+        if len(program) > 1000:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        attach(sock, program)
+
+    monkeypatch.setattr(shared_ports, "attach", attach_short_ones)
+    _check({worker: ports.bind(worker)[0] for worker in range(3)}, phone, address)
