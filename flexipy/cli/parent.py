@@ -5,6 +5,7 @@ It has no event loop and no threads, so that it can fork whenever it has to.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from flexipy.workers.bus import Mailbox, make_mailboxes
+from flexipy.workers.shared_ports import SharedPorts
 from flexipy.workers.supervision import Action, End, Ready, Start, StopAll, Supervisor
 
 logger = logging.getLogger("flexipy")
@@ -25,6 +27,8 @@ _LEAVES_WITHIN: Final = 8.0  # seconds that workers get when they are told to le
 _PASSED_ON: Final = (signal.SIGHUP,)
 _LEAVE: Final = (signal.SIGTERM, signal.SIGINT)
 _HANDLED: Final = (*_LEAVE, *_PASSED_ON, signal.SIGCHLD)
+SOCKETS: Final = b"s"  # what a worker says that is about to listen; the answer is the same, with the sockets
+READY: Final = b"r"  # what it says that listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,14 @@ class Place:
         alive: the workers that are ready.
         mailboxes: of all workers.
         parent: readable once the parent is gone.
-        ready: to be written to when the worker works.
+        link: to ask the parent for UDP sockets, and to tell it that the worker works.
     """
 
     index: int
     alive: frozenset[int]
     mailboxes: Sequence[Mailbox]
     parent: int
-    ready: int
+    link: socket.socket
 
 
 class Parent:
@@ -53,16 +57,20 @@ class Parent:
         count: how many.
         work: what a worker does, in its own process; returns its exit status.
         on_ready: called when all work for the first time.
+        ports: what they listen on.
     """
 
-    def __init__(self, count: int, work: Callable[[Place], int], on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, count: int, work: Callable[[Place], int], on_ready: Callable[[], None], ports: SharedPorts
+    ) -> None:
         self._supervisor = Supervisor(count)
         self._work = work
         self._on_ready = on_ready
+        self._ports = ports
         self._mailboxes = make_mailboxes(count)
         self._selector = selectors.DefaultSelector()
         self._processes: dict[int, int] = {}  # process id -> number of the worker
-        self._pipes: dict[int, int] = {}  # number of the worker -> where it says that it is ready
+        self._links: dict[int, socket.socket] = {}  # number of the worker -> where it is heard until it is ready
         self._life = os.pipe()  # its writing end is open in the parent only
         self._wakeup, self._signals = socket.socketpair()
         self._status: int | None = None
@@ -83,7 +91,7 @@ class Parent:
                 if key.fileobj is self._wakeup:
                     self._take_signals()
                 else:
-                    self._became_ready(key.fd, key.data)
+                    self._listen_to(key.data)
             self._kill_if_overdue()
             self._do(self._supervisor.tick(time.monotonic()))
         return self._status
@@ -107,19 +115,19 @@ class Parent:
     # --- workers -----------------------------------------------------------------------------------------
 
     def _start(self, start: Start) -> None:
-        read, write = os.pipe()
+        ours, theirs = socket.socketpair()
         # A signal that comes while there are two of us must find the handlers of the one that it is for.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         process = os.fork()
         if process == 0:
-            self._be_worker(Place(start.index, start.alive, self._mailboxes, self._life[0], write), read)
+            self._be_worker(Place(start.index, start.alive, self._mailboxes, self._life[0], theirs), ours)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-        os.close(write)
+        theirs.close()
         self._processes[process] = start.index
-        self._pipes[start.index] = read
-        self._selector.register(read, selectors.EVENT_READ, start.index)
+        self._links[start.index] = ours
+        self._selector.register(ours, selectors.EVENT_READ, start.index)
 
-    def _be_worker(self, place: Place, read: int) -> NoReturn:
+    def _be_worker(self, place: Place, ours: socket.socket) -> NoReturn:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -127,10 +135,10 @@ class Parent:
                 signal.signal(number, signal.SIG_IGN if number in _PASSED_ON else signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             self._selector.close()
-            for descriptor in (self._life[1], read, *self._pipes.values()):
-                os.close(descriptor)
-            self._wakeup.close()
-            self._signals.close()
+            os.close(self._life[1])
+            for end in (ours, *self._links.values(), self._wakeup, self._signals):
+                end.close()
+            self._ports.forget()
             status = self._work(place)
         except BaseException:
             logger.exception("worker %d failed", place.index)
@@ -138,17 +146,30 @@ class Parent:
             logging.shutdown()
             os._exit(status)
 
-    def _became_ready(self, pipe: int, index: int) -> None:
-        said = os.read(pipe, 1)
-        self._close_pipe(index)
-        if said:
+    def _listen_to(self, index: int) -> None:
+        link = self._links[index]
+        said = b""
+        with contextlib.suppress(OSError):  # it has died
+            said = link.recv(1)
+        if said == SOCKETS:
+            self._give_sockets(index, link)
+            return
+        self._close_link(index)
+        if said == READY:
             self._do(self._supervisor.ready(index, time.monotonic()))
 
-    def _close_pipe(self, index: int) -> None:
-        pipe = self._pipes.pop(index, None)
-        if pipe is not None:
-            self._selector.unregister(pipe)
-            os.close(pipe)
+    def _give_sockets(self, index: int, link: socket.socket) -> None:
+        sockets = self._ports.bind(index)
+        try:
+            socket.send_fds(link, [SOCKETS], [sock.fileno() for sock in sockets])
+        except OSError:  # nobody will read from them
+            self._ports.release(index)
+
+    def _close_link(self, index: int) -> None:
+        link = self._links.pop(index, None)
+        if link is not None:
+            self._selector.unregister(link)
+            link.close()
 
     def _signal_all(self, number: signal.Signals) -> None:
         for process in self._processes:
@@ -179,7 +200,8 @@ class Parent:
             index = self._processes.pop(process, None)
             if index is None:
                 continue
-            self._close_pipe(index)
+            self._close_link(index)
+            self._ports.release(index)
             code = os.waitstatus_to_exitcode(status)
             if not self._supervisor.leaving:
                 logger.error("worker %d is gone, status %d", index, code)

@@ -192,9 +192,10 @@ class ProxyServer:
                 self._started.append(module)
             if self.worker is not None:
                 await self.worker.learn()
-            await self.transports.start()
-            if self.worker is not None:
+                await self.transports.start(await self.worker.sockets())
                 self.worker.join(self.transports)
+            else:
+                await self.transports.start()
             if self.worker is None or self.worker.index == 0:
                 await self._start_neighbours()
                 await self._start_control()

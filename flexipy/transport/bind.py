@@ -20,7 +20,11 @@ Bound = UdpSocket | StreamAcceptor
 
 
 class Binder:
-    """Binds the listening points of one `Transports`, once."""
+    """Binds the listening points of one `Transports`, once.
+
+    Args:
+        given: sockets of the UDP ones, in their order, where somebody else has bound them.
+    """
 
     def __init__(
         self,
@@ -29,12 +33,14 @@ class Binder:
         table: ConnectionTable,
         tls: TlsIdentities,
         resolver: Resolver,
+        given: Sequence[socket.socket] = (),
     ) -> None:
         self._specs = specs
         self._context = context
         self._table = table
         self._tls = tls
         self._resolver = resolver
+        self._given = iter(given)
         self._shared: dict[tuple[bytes, str, int], StreamAcceptor] = {}
         self._ephemeral: dict[tuple[str, str], int] = {}
         """Ports the kernel chose: UDP and TCP of one entry with port 0 share one when they can."""
@@ -74,7 +80,9 @@ class Binder:
         options = self._context.options
         family = family_of(address)
         if spec.transport == b"UDP":
-            sock = bind_udp(family, (address, port), options.udp_buffer_size, options.reuse_port)
+            sock = next(self._given, None)
+            if sock is None:
+                sock = bind_udp(family, (address, port), options.udp_buffer_size, options.reuse_port)
             return UdpSocket(spec, sock, self._context)
         identity = self._tls.identity(spec) if spec.transport in SECURE_TRANSPORTS else None
         sock = bind_stream(family, (address, port), options.reuse_port)

@@ -16,13 +16,15 @@ from flexipy.transport.udp import bind_udp
 _BUFFER = 4096
 
 
-async def ports_of(specs: Sequence[TransportSpec], resolver: Resolver) -> list[int]:
-    """The port of each listening point, chosen by the kernel where none is asked for; none is bound afterwards.
+async def places_of(specs: Sequence[TransportSpec], resolver: Resolver) -> list[tuple[str, int]]:
+    """The address and port of each listening point, the latter chosen by the kernel where none is asked for.
+
+    None is bound afterwards.
 
     Raises:
         TransportError: one of them is not possible.
     """
-    ports: list[int] = []
+    places: list[tuple[str, int]] = []
     bound: dict[tuple[bytes, str, int], socket.socket] = {}
     chosen: dict[tuple[str, str], int] = {}  # entries without a port share one when they can, as in `Binder`
     try:
@@ -33,11 +35,11 @@ async def ports_of(specs: Sequence[TransportSpec], resolver: Resolver) -> list[i
                 sock = _bind(spec, address, chosen.get((spec.host, address), 0))
                 port = chosen[spec.host, address] = sock.getsockname()[1]
                 bound[spec.transport, address, port] = sock
-            ports.append(port)
+            places.append((address, port))
     finally:
         for sock in bound.values():
             sock.close()
-    return ports
+    return places
 
 
 def _bind(spec: TransportSpec, address: str, wished: int) -> socket.socket:

@@ -5,8 +5,9 @@ Messages come in through `on_message(data, flow, now)`, leave through `flow.send
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flexipy.transport import tokens
 from flexipy.transport.accept import StreamAcceptor
@@ -88,14 +89,17 @@ class Transports:
 
     # -- life --------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, given: Sequence[socket.socket] = ()) -> None:
         """Bind every listening point and begin to receive.
+
+        Args:
+            given: sockets of the UDP ones, in their order, where somebody else has bound them.
 
         Raises:
             TransportError: one of them is not possible; nothing is left listening.
 
         """
-        binder = Binder(self._specs, self._context, self._table, self._tls, self.resolver)
+        binder = Binder(self._specs, self._context, self._table, self._tls, self.resolver, given)
         try:
             async for bound in binder.bind_all():
                 self.listeners.append(bound.listener)

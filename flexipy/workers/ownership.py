@@ -6,23 +6,52 @@ find each other, and what modules remember of the call. A MESSAGE outside of cal
 of its To falls to, so that messages that wait for one person keep their order; only the user counts, since one record
 may gather several domains. A REGISTER is served where it arrives: every worker has every binding.
 
-Hashes are those of the interpreter: keyed, so that nobody outside can choose messages that all fall to one worker, and
-the same in all workers, since they are forked from one process.
+A Call-ID falls to a worker by a hash that a program of the kernel can find as well (`steering`); a user by that of the
+interpreter. Both are keyed, so that nobody outside can choose messages that all fall to one worker without repeating
+himself, and the same in all workers, since they are forked from one process.
 """
 
 from __future__ import annotations
 
+import secrets
+from operator import mul
 from typing import Final
+
+from mypy_extensions import i64
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
 from flexipy.sip.message import Request, parse
 from flexipy.sip.params import encode
+from flexipy.sip.searching import COMPILED
 
 # Escapes, quotes and passwords need a closer look.
 _UNUSUAL: Final = (b"%", b'"', b":", b"\\", b"<", b">", b"\r")
 _RESPONSE: Final = b"SIP/2.0 "
 _FIRST_VIA_WITHIN: Final = 4096  # bytes; Record-Routes may stand before it
+_WEIGHED: Final = 16  # bytes of a Call-ID that count
+KEYS: Final = tuple(secrets.randbits(32) | 1 for _ in range(_WEIGHED))
+"""What each of them is multiplied by."""
+
+
+def owner_of_call(call_id: bytes, count: int) -> int:
+    """The worker that has a call.
+
+    Args:
+        call_id: its Call-ID.
+        count: how many workers there are.
+    """
+    if not COMPILED:
+        weight: int = sum(map(mul, call_id, KEYS))
+        return (weight >> 16 & 0xFFFF) % count
+    size: i64 = min(len(call_id), _WEIGHED)
+    total: i64 = 0  # of 44 bits at most
+    at: i64 = 0
+    while at < size:
+        key: i64 = KEYS[at]
+        total += call_id[at] * key
+        at += 1
+    return int(total >> 16 & 0xFFFF) % count
 
 
 def owner_of_key(key: str, count: int) -> int:
@@ -60,7 +89,7 @@ def owner_of(data: bytes, branch_prefix: bytes, count: int) -> int:
         if user is not None:
             return hash(user) % count
     call_id = _call_id(data)
-    return hash(call_id) % count if call_id else -1
+    return owner_of_call(call_id, count) if call_id else -1
 
 
 def _number(digits: bytes, count: int) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -66,6 +67,7 @@ class Worker:
         mailboxes: of all workers, as the parent made them.
         branch_prefix: what the branches of all workers begin with.
         alive: the others that work already.
+        sockets: gives those of the UDP listening points, as `Transports.start` takes them.
 
     Attributes:
         handed_over: messages that belonged to other workers.
@@ -73,8 +75,16 @@ class Worker:
         lost: messages whose flow was gone, or that their owner had no room for.
     """
 
-    def __init__(self, index: int, mailboxes: Sequence[Mailbox], branch_prefix: bytes, alive: frozenset[int]) -> None:
+    def __init__(
+        self,
+        index: int,
+        mailboxes: Sequence[Mailbox],
+        branch_prefix: bytes,
+        alive: frozenset[int],
+        sockets: Callable[[], Awaitable[Sequence[socket.socket]]],
+    ) -> None:
         self.index = index
+        self.sockets = sockets
         self.count = len(mailboxes)
         self.share = Share(index, self.count, self._say, self._take_in)
         self.life = os.urandom(4)

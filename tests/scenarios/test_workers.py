@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flexipy.sip import names as H
+from tests.harness.classic_bpf import kernel_steers
 from tests.harness.events import PATIENCE
 from tests.harness.server import DOMAIN, LEAVES_WITHIN, Server
 from tests.harness.sip_phone import SipPhone
@@ -204,6 +205,25 @@ async def test_a_worker_that_dies_is_replaced_and_knows_who_is_registered(own: S
             for _ in range(3):
                 await _talk(carol, dave)
                 await _talk(dave, carol)
+
+
+async def _talked_without_help(server: Server, *pair: SipPhone) -> None:
+    """Several calls of which nothing came to another worker than the one that it belonged to."""
+    before = _counters(server)["workers_handed_over"]
+    for _ in range(8):
+        await _talk(*pair)
+    assert _counters(server)["workers_handed_over"] == before
+
+
+@pytest.mark.skipif(not kernel_steers(), reason="the kernel takes no programs")
+async def test_the_kernel_gives_what_comes_by_udp_to_the_worker_it_belongs_to(own: Server) -> None:
+    async with SipPhone(own, "carol") as carol, SipPhone(own, "dave") as dave:
+        await carol.register()
+        await dave.register()
+        await _talked_without_help(own, carol, dave)
+        for number in (0, 1):
+            await _killed(own, number)
+            await _talked_without_help(own, dave, carol)
 
 
 async def test_a_connection_that_died_with_its_worker_is_known_to_be_gone(own: Server) -> None:
