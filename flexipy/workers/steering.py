@@ -9,8 +9,9 @@ is advice: each worker asks `ownership`, and hands over what came to it neverthe
 Such programs know no loops: a search is written out for every place, up to 4096 instructions. To read beyond the end of
 the datagram would end the program with 0, the first socket; so the length is asked for before.
 
-What is searched has ten bytes: the line's beginning with Call-ID (RFC 3261 section 20.8), or the end of what all
-branches of ours begin with (section 8.1.1.7). Wherever it stands, one of the words of four bytes that are read at
+The user that a MESSAGE is for stands at one place, and is taken as he is written. What is searched elsewhere has ten
+bytes: the line's beginning with Call-ID (RFC 3261 section 20.8), or the end of what all branches of ours begin with
+(section 8.1.1.7). Wherever it stands, one of the words of four bytes that are read at
 every seventh place lies in it as a whole, and is one of its seven words.
 """
 
@@ -72,7 +73,7 @@ _SHORTEST: Final = 64  # bytes
 # `net.core.optmem_max`, 20 kB before Linux 6.8, is replaced by one that sees less far.
 _REQUESTS: Final = 34
 _RESPONSES: Final = 24
-_REACHES: Final = ((760, 360), (420, 160), (320, 160))
+_REACHES: Final = ((760, 360), (400, 160), (320, 160), (240, 120))
 
 
 def programs(places: Mapping[int, int], branch_prefix: bytes, keys: Sequence[int], count: int) -> Iterable[Program]:
@@ -81,23 +82,19 @@ def programs(places: Mapping[int, int], branch_prefix: bytes, keys: Sequence[int
     Args:
         places: of the workers' sockets in the group, by the worker's number.
         branch_prefix: what our branches begin with; the worker's number follows, two hexadecimal digits.
-        keys: of `ownership.owner_of_call`.
+        keys: of `ownership`.
         count: how many workers there are when all are there.
     """
     for requests, responses in _REACHES:
-        by_call = (
-            *_find(_CALL_ID, _REQUESTS, requests, 1 + len(keys)),
-            *_behind_colon(),
-            *_weigh(keys),
-            *_fall_to(count),
-            *_choose(places),
-        )
+        to_call_id = (*_find(_CALL_ID, _REQUESTS, requests, 1 + len(keys)), *_behind_colon())
+        to_user = (*_user(), (_JA, 0, 0, len(to_call_id)))
         by_branch = (
             *_find(branch_prefix[-_WANTED:], _RESPONSES, responses, 2),
             (_LD_HALF_X, 0, 0, _WANTED),
             *_choose({int.from_bytes(b"%02x" % worker): place for worker, place in places.items()}),
         )
-        yield (*_sort(len(by_call)), *by_call, *by_branch)
+        by_name = (*_weigh(keys), *_fall_to(count), *_choose(places))
+        yield (*_sort(len(by_branch), len(to_user)), *by_branch, *to_user, *to_call_id, *by_name)
 
 
 def attach(sock: socket.socket, program: Program) -> None:
@@ -119,11 +116,12 @@ def _word(text: bytes) -> int:
     return int.from_bytes(text[:4])
 
 
-def _sort(requests: int) -> Program:
+def _sort(responses: int, messages: int) -> Program:
     """Tell responses from requests, and let go what is neither or can be dealt with anywhere.
 
     Args:
-        requests: how long the part for requests is, which follows; the one for responses stands behind it.
+        responses: how long the part for responses is, which follows.
+        messages: how long the one for MESSAGE is, behind it; then comes the one for other requests.
     """
     return (
         (_LD_LENGTH, 0, 0, 0),
@@ -131,13 +129,15 @@ def _sort(requests: int) -> Program:
         _GIVE_UP,
         (_LD_WORD, 0, 0, 0),
         (_JEQ, 0, 1, _word(b"SIP/")),
-        (_JA, 0, 0, requests + 6),
-        (_JEQ, 4, 0, _word(b"REGISTER")),
-        (_JEQ, 3, 0, _word(b"MESSAGE")),  # its owner depends on To
+        (_JA, 0, 0, 8),
+        (_JEQ, 0, 1, _word(b"MESSAGE")),
+        (_JA, 0, 0, responses + 6),
+        (_JEQ, 3, 0, _word(b"REGISTER")),
         (_RSH, 0, 0, 24),
         (_JGT, 1, 0, ord("Z")),  # all methods there are have capital letters
         (_JGE, 1, 0, ord("A")),
         _GIVE_UP,
+        (_JA, 0, 0, responses + messages),
     )
 
 
@@ -206,14 +206,31 @@ def _behind_colon() -> Program:
     )
 
 
+def _user() -> Program:
+    """Have X be where the user of a MESSAGE begins; leave if it is none to a SIP URI."""
+    return (
+        (_LD_WORD, 0, 0, 4),
+        (_JEQ, 0, 2, _word(b"AGE ")),
+        (_LD_WORD, 0, 0, 8),
+        (_JEQ, 1, 0, _word(b"sip:")),
+        _GIVE_UP,
+        (_LDX, 0, 0, 12),
+    )
+
+
 def _weigh(keys: Sequence[int]) -> Program:
-    """Have A be the sum of a Call-ID's bytes, as far as there are keys, each times its key; leave if it is empty."""
+    """Have A be the sum of the bytes at X up to an `@` or blank, each times its key; leave if there are none.
+
+    Args:
+        keys: 28 at most; more bytes than those do not count.
+    """
     total, start = 0, 1  # in M[]
     steps: list[Instruction] = []
-    step = 8
+    step = 9
     for number, key in enumerate(keys):
         rest = (len(keys) - number) * step - 2
-        steps += [(_LD_BYTE_X, 0, 0, number), (_JGT, 0, rest, ord(" ")), (_MUL, 0, 0, key), (_TAX, 0, 0, 0)]
+        steps += [(_LD_BYTE_X, 0, 0, number), (_JGT, 0, rest, ord(" ")), (_JEQ, rest - 1, 0, ord("@"))]
+        steps += [(_MUL, 0, 0, key), (_TAX, 0, 0, 0)]
         steps += [(_LD_STORE, 0, 0, total), (_ADD_X, 0, 0, 0), (_ST, 0, 0, total), (_LDX_STORE, 0, 0, start)]
     return (
         (_LD_BYTE_X, 0, 0, 0),
@@ -228,7 +245,7 @@ def _weigh(keys: Sequence[int]) -> Program:
 
 
 def _fall_to(count: int) -> Program:
-    """Have A be the worker, as `ownership.owner_of_call` finds it."""
+    """Have A be the worker, as `ownership` finds it."""
     return ((_RSH, 0, 0, 16), (_MOD, 0, 0, count))
 
 

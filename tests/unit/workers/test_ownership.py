@@ -11,8 +11,13 @@ _COUNT = 7
 _PREFIX = b"z9hG4bKfx12345678"
 
 
-def _request(method: str, call_id: str = "Call-ID: abc@host", to: str = "To: <sip:bob@house.test>") -> bytes:
-    lines = (f"{method} sip:house.test SIP/2.0", "Via: SIP/2.0/UDP a;branch=z9hG4bK1", to, call_id, f"CSeq: 1 {method}")
+def _request(
+    method: str,
+    call_id: str = "Call-ID: abc@host",
+    to: str = "To: <sip:bob@house.test>",
+    target: str = "sip:house.test",
+) -> bytes:
+    lines = (f"{method} {target} SIP/2.0", "Via: SIP/2.0/UDP a;branch=z9hG4bK1", to, call_id, f"CSeq: 1 {method}")
     return "\r\n".join((*lines, "", "")).encode()
 
 
@@ -42,23 +47,28 @@ def test_a_call_id_in_the_body_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    "target",
     [
-        "To: <sip:bob@house.test>",
-        "To: <sip:bob@HOUSE.test:5060;transport=tcp>",
-        'To: "Bob" <sip:bob@house.test>',
-        'To: "<sip:alice@x>" <sip:bob@house.test>',
-        "t: sip:bob@house.test",
-        "to: <sips:b%6Fb@house.test>",
-        "To: <sip:bob:secret@elsewhere.test>",
+        "sip:bob@house.test",
+        "sip:bob@HOUSE.test:5060;transport=tcp",
+        "sips:bob@house.test",
+        "SIP:bob@house.test",
+        "sip:b%6Fb@house.test",
+        "sip:bob:secret@elsewhere.test",
     ],
 )
-def test_messages_for_one_user_have_one_owner_however_he_is_written(line: str) -> None:
-    assert _owner(_request("MESSAGE", to=line)) == _keys_owner("sip:bob@house.test")
+@pytest.mark.parametrize("to", ["To: <sip:bob@house.test>", "To: <sip:bob@house.test;x=y>", "t: sip:alice@house.test"])
+def test_messages_for_one_user_have_one_owner_however_he_is_written(target: str, to: str) -> None:
+    assert _owner(_request("MESSAGE", to=to, target=target)) == _keys_owner("sip:bob@house.test")
 
 
 def test_a_message_for_a_whole_domain_has_an_owner() -> None:
-    assert _owner(_request("MESSAGE", to="To: <sip:house.test>")) == _keys_owner("sip:house.test")
+    assert _owner(_request("MESSAGE", target="sip:house.test")) == _keys_owner("sip:house.test")
+
+
+def test_messages_for_chat_rooms_are_spread_though_their_names_begin_alike() -> None:
+    rooms = [f"sip:chatroom-012345678-{number}@house.test" for number in range(100)]
+    assert {_owner(_request("MESSAGE", target=room)) for room in rooms} == set(range(_COUNT))
 
 
 def test_a_registration_is_served_where_it_arrives() -> None:
@@ -84,7 +94,7 @@ def test_a_response_belongs_to_the_worker_in_our_branch() -> None:
         b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=" + _PREFIX + b"07\r\n\r\n",
         b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=" + _PREFIX,
         b"INVITE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n",
-        b"MESSAGE sip:x SIP/2.0\r\nTo: nobody\r\n\r\n",
+        b"MESSAGE nobody SIP/2.0\r\nTo: <sip:x>\r\n\r\n",
         b"MESSAGE sip:x SIP/2.0\r\nTo:",
     ],
 )

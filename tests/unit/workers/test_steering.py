@@ -26,8 +26,14 @@ _GO, _RETURN = 0x05, 0x06  # BPF_JMP | BPF_JA, BPF_RET | BPF_K
 _BETWEEN = "CSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
 
 
-def _request(method: str, call_id: str = "Call-ID: 8f14e45fceea167a@house", before: str = "", after: str = "") -> bytes:
-    head = f"{method} sip:bob@house.test SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bKabcdef;rport\r\n"
+def _request(
+    method: str,
+    call_id: str = "Call-ID: 8f14e45fceea167a@house",
+    before: str = "",
+    after: str = "",
+    target: str = "sip:bob@house.test",
+) -> bytes:
+    head = f"{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bKabcdef;rport\r\n"
     people = "From: <sip:alice@house.test>;tag=1\r\nTo: <sip:bob@house.test>\r\n"
     return f"{head}{before}{people}{call_id}\r\n{after}{_BETWEEN}Content-Length: 0\r\n\r\n".encode()
 
@@ -66,6 +72,13 @@ def test_call_ids_of_any_length_count_as_they_do_for_workers(length: int) -> Non
         assert _said(data) == _owner(data)
 
 
+@pytest.mark.parametrize("length", range(1, 40))
+def test_a_message_goes_to_the_owner_of_who_it_is_for(length: int) -> None:
+    for letter in "a9~":
+        data = _request("MESSAGE", target=f"sip:{letter * length}@house.test")
+        assert _said(data) == _owner(data)
+
+
 def test_a_call_id_is_found_wherever_it_stands() -> None:
     for length in range(560):
         data = _request("BYE", before=f"Route: <sip:{'r' * length}@house.test;lr>\r\n")
@@ -88,7 +101,8 @@ def test_a_response_goes_to_the_worker_in_our_branch(worker: int) -> None:
     "data",
     [
         _request("REGISTER"),
-        _request("MESSAGE"),
+        _request("MESSAGE", target="sips:bob@house.test"),
+        _request("MESSAGER"),
         _request("invite"),
         b"\r\n" + _request("INVITE"),
         _request("INVITE", "i: 8f14e45fceea167a@house"),
@@ -286,7 +300,7 @@ def test_a_shorter_program_does_where_a_long_one_is_too_long(
     ports: SharedPorts, phone: socket.socket, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def attach_short_ones(sock: socket.socket, program: Program) -> None:
-        if len(program) > 1000:
+        if len(program) > 1200:
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         attach(sock, program)
 
