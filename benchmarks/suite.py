@@ -29,6 +29,7 @@ from comparison.sipp import LoadError
 _SERVERS = ("interpreted", "compiled", "workers", "kamailio", "kamailio2")
 _TITLES = {
     "cost": "processor time, us",
+    "each": "with 1000/s for each process, us",
     "load-pss": "memory at that load, MiB PSS",
     "rate": "highest rate, 1/s",
     "p50": "delay at half of it, p50 ms",

@@ -195,6 +195,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
         sum(outcome.done for outcome in outcomes),
         sum(outcome.failed for outcome in outcomes),
         sum(outcome.retransmissions for outcome in outcomes),
+        next((outcome.said for outcome in outcomes if outcome.said), ""),
     )
 
 

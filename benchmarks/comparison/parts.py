@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from comparison.lanes import OPERATIONS, Lanes, Operation
 from comparison.probe import Probe
-from comparison.servers import Server
+from comparison.servers import VARIANTS, Server
 from comparison.sipp import LoadError, Outcome
 
 _CALLED = range(400)
@@ -29,6 +29,7 @@ class Scale:
 
     Attributes:
         rate: operations a second where the cost of one is measured.
+        each: operations a second for each process of the server, where those of several are compared with one.
         warm_s: seconds of that before what is counted.
         counted_s: seconds that are counted.
         step_s: seconds for which a rate must be borne.
@@ -36,6 +37,7 @@ class Scale:
     """
 
     rate: float = 1000
+    each: float = 1000
     warm_s: float = 34
     counted_s: float = 10
     step_s: float = 6
@@ -53,6 +55,14 @@ def cost(name: str, operation: Operation, scale: Scale, report: Report) -> None:
         lanes.run(rate, scale.warm_s)
         report("cost", _cost(server, lanes, rate, scale))
         report("load-pss", server.usage().pss_kib / 1024)
+
+
+def each(name: str, operation: Operation, scale: Scale, report: Report) -> None:
+    """Processor time of one operation where each process of the server is asked as much as a single one would be."""
+    with _Started(name, operation, _CALLED) as (server, lanes):
+        rate = scale.each * VARIANTS[name].processes
+        lanes.run(rate, scale.warm_s)
+        report("each", _cost(server, lanes, rate, scale))
 
 
 def rates(name: str, operation: Operation, scale: Scale, report: Report) -> None:
@@ -82,9 +92,15 @@ def growth(name: str, operation: Operation, scale: Scale, report: Report) -> Non
             report(f"cost-{count}", _cost(server, lanes, scale.rate, scale))
 
 
-PARTS: dict[str, Callable[[str, Operation, Scale, Report], None]] = {"cost": cost, "rates": rates, "growth": growth}
+PARTS: dict[str, Callable[[str, Operation, Scale, Report], None]] = {
+    "cost": cost,
+    "each": each,
+    "rates": rates,
+    "growth": growth,
+}
 WITH: dict[str, tuple[str, ...]] = {
     "cost": tuple(OPERATIONS),
+    "each": ("registration", "call", "message"),
     "rates": ("registration", "call"),
     "growth": ("registration",),
 }
@@ -117,8 +133,8 @@ def _cost(server: Server, lanes: Lanes, rate: float, scale: Scale) -> float:
     before = server.usage()
     outcome = lanes.run(rate, scale.counted_s)
     after = server.usage()
-    if outcome.failed or not outcome.done or after.processes != before.processes:
-        raise LoadError(f"{outcome.failed} of {outcome.done + outcome.failed} failed")
+    if outcome.done != outcome.asked or after.processes != before.processes:
+        raise LoadError(f"{outcome.failed} failed, {outcome.done} of {outcome.asked} done\n{outcome.said}")
     return (after.cpu_us - before.cpu_us) / outcome.done
 
 

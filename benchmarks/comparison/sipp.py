@@ -14,6 +14,7 @@ _HOST = "127.0.0.1"
 _IN_FLIGHT = 50
 """Operations open at once in a closed loop, where each waits for the server and nothing else."""
 _RING_MS, _TALK_MS = 20, 100
+_SAID = 1500  # characters
 
 
 class LoadError(Exception):
@@ -43,6 +44,7 @@ class Outcome:
         done: operations that succeeded.
         failed: those that did not.
         retransmissions: messages that were sent again.
+        said: the beginning of what sipp had to say of failures.
     """
 
     status: int
@@ -50,6 +52,7 @@ class Outcome:
     done: int
     failed: int
     retransmissions: int
+    said: str = ""
 
 
 class Sipp:
@@ -82,10 +85,9 @@ class Sipp:
         """
         outcome = self.outcome(seconds)
         if outcome.status or outcome.failed or outcome.done != self._count:
-            said = self._errors.read_text(errors="replace")[:1500] if self._errors.exists() else ""
             raise LoadError(
                 f"{self._name}: status {outcome.status}, {outcome.done} of {self._count} done, "
-                f"{outcome.failed} failed\n{said}"
+                f"{outcome.failed} failed\n{outcome.said}"
             )
         return outcome.retransmissions
 
@@ -98,7 +100,8 @@ class Sipp:
             status = -1
         row = self._last_row()
         done, failed = int(row.get("SuccessfulCall(C)", 0)), int(row.get("FailedCall(C)", 0))
-        return Outcome(status, self._count, done, failed, int(row.get("Retransmissions(C)", 0)))
+        said = self._errors.read_text(errors="replace")[:_SAID] if status and self._errors.exists() else ""
+        return Outcome(status, self._count, done, failed, int(row.get("Retransmissions(C)", 0)), said)
 
     def stop(self) -> None:
         """End it."""
