@@ -21,8 +21,9 @@ from flexipy.compilation import describe
 from flexipy.sip import names as H
 from flexipy.sip.digest import answer, compute_ha1, parse_challenge, verify
 from flexipy.sip.digest_header import parse_authorization
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
 from flexipy.sip.nonce import Freshness, NonceSource
+from flexipy.sip.parsing import parse
 from flexipy.sip.searching import sent_by_of
 from flexipy.sip.transaction.layer import server_key
 

@@ -109,6 +109,7 @@ HOT = {
         "flexipy/sip/nonce.py",
         "flexipy/sip/octets.py",
         "flexipy/sip/params.py",
+        "flexipy/sip/parsing.py",
         "flexipy/sip/plain.py",
         "flexipy/sip/sdp.py",
         "flexipy/sip/searching.py",

@@ -19,9 +19,10 @@ from flexipy.proxy.pipeline import Pipeline
 from flexipy.proxy.refusals import Refusals
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError, SipError
-from flexipy.sip.message import Message, Request, Response, VersionError, parse
+from flexipy.sip.message import Message, Request, Response
 from flexipy.sip.octets import COMMA
 from flexipy.sip.params import encode
+from flexipy.sip.parsing import VersionError, parse
 from flexipy.sip.searching import sent_by_of, value_of
 from flexipy.sip.timers import TICK, Timers
 from flexipy.sip.transaction import Durations, ServerTransaction, TransactionLayer

@@ -21,8 +21,9 @@ from mypy_extensions import i64
 
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
-from flexipy.sip.message import Request, parse
+from flexipy.sip.message import Request
 from flexipy.sip.params import encode
+from flexipy.sip.parsing import parse
 from flexipy.sip.searching import COMPILED
 
 # Escapes, quotes and passwords need a closer look.

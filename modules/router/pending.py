@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexipy.sip.errors import SipError
-from flexipy.sip.message import Request, parse
+from flexipy.sip.message import Request
+from flexipy.sip.parsing import parse
 
 
 @dataclass(slots=True)

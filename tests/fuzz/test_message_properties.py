@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from flexipy.sip import heads
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
-from flexipy.sip.message import Message, Request, Response, parse
+from flexipy.sip.message import Message, Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.sip.transaction.client import ack_for, cancel_for
 from flexipy.sip.validation import check_request, check_response, check_thoroughly
 from tests.fuzz.reading import read_head

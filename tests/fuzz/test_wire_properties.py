@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from flexipy.sip.errors import SipError
 from flexipy.sip.framing import PING, PONG, StreamFramer
-from flexipy.sip.message import Response, parse
+from flexipy.sip.message import Response
+from flexipy.sip.parsing import parse
 from flexipy.transport import stun
 from flexipy.transport.context import TransportContext
 from flexipy.transport.options import TransportOptions

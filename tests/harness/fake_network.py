@@ -24,7 +24,8 @@ from flexipy.proxy.agent import Agent, AgentOptions
 from flexipy.proxy.module import Module, ModuleContext, overrides, section_of
 from flexipy.proxy.order import in_order
 from flexipy.proxy.pipeline import Pipeline
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.transport import tokens
 from flexipy.transport.errors import FlowError
 from flexipy.transport.flow import Flow

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from flexipy.sip.message import Message, Response, parse
+from flexipy.sip.message import Message, Response
+from flexipy.sip.parsing import parse
 from tests.harness.rtp_phone import RtpPhone
 from tests.harness.server import Server
 

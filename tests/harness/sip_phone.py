@@ -10,8 +10,9 @@ from typing import Self
 
 from flexipy.sip import names as H
 from flexipy.sip.digest import answer, compute_ha1, parse_challenge
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
 from flexipy.sip.params import decode
+from flexipy.sip.parsing import parse
 from tests.harness.events import PATIENCE, Events
 from tests.harness.server import DOMAIN, Server, password_of
 from tests.harness.sip_wire import Wire, open_wire

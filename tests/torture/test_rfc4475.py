@@ -13,7 +13,8 @@ from flexipy.modules.forward import Forward
 from flexipy.modules.registrar import RegistrarModule
 from flexipy.modules.router import Router
 from flexipy.modules.sanity_checker import SanityChecker
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from tests.harness.fake_network import FakeFlow, FakeProxy
 
 MESSAGES = Path(__file__).parent / "messages"

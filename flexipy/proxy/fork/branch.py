@@ -8,7 +8,8 @@ from flexipy.proxy import routing
 from flexipy.proxy.events import RequestEvent, ResponseEvent
 from flexipy.sip import names as H
 from flexipy.sip.errors import SipError
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.sip.transaction import ClientTransaction
 from flexipy.sip.transaction.client import cancel_for
 from flexipy.sip.transaction.states import PROCEEDING

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flexipy.sip import names as H
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.sip.timers import Timed
 from flexipy.sip.transaction.states import (
     ACCEPTED,

@@ -12,7 +12,8 @@ from flexipy.modules.capabilities import Capabilities
 from flexipy.modules.forward import Forward
 from flexipy.proxy.agent import Agent
 from flexipy.proxy.refusals import Refusals
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.sip.timers import Timers
 from flexipy.sip.transaction import TransactionLayer
 from flexipy.transport.load import ALL_NEW, NEWCOMERS

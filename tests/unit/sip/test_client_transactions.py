@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flexipy.sip.message import Request, parse
+from flexipy.sip.message import Request
+from flexipy.sip.parsing import parse
 from flexipy.sip.transaction.client import ack_for, cancel_for
 from flexipy.sip.transaction.states import ACCEPTED, PROCEEDING
 from tests.unit.sip.transaction_stage import Stage, make_request

@@ -7,7 +7,8 @@ import pytest
 from flexipy.sip import names as H
 from flexipy.sip.errors import HeaderError, ParseError
 from flexipy.sip.heads import MAX_HEADERS
-from flexipy.sip.message import Request, Response, VersionError, parse, unfold
+from flexipy.sip.message import Request, Response, unfold
+from flexipy.sip.parsing import VersionError, parse
 from flexipy.sip.plain import plain_address
 
 INVITE = (

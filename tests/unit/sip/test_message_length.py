@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flexipy.sip import names as H
-from flexipy.sip.message import parse
+from flexipy.sip.parsing import parse
 
 _START = {
     "request": b"MESSAGE sip:bob@example.org SIP/2.0\r\n",

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from flexipy.sip import heads, shape
 from flexipy.sip import names as H
-from flexipy.sip.message import Request, parse
+from flexipy.sip.message import Request
+from flexipy.sip.parsing import parse
 from flexipy.sip.shape import EMPTY, shape_of
 
 NAMES = st.lists(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flexipy.sip.message import Request, Response, parse
+from flexipy.sip.message import Request, Response
+from flexipy.sip.parsing import parse
 from flexipy.sip.timers import Timers
 from flexipy.sip.transaction import ClientTransaction, ServerTransaction, TransactionLayer
 from flexipy.sip.transaction.layer import server_key
