@@ -47,6 +47,12 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
+def stolen_ms() -> float:
+    """Milliseconds of processor that the host of this machine has kept from it since its start, all cores together."""
+    steal = Path("/proc/stat").read_text().split(maxsplit=9)[8]
+    return 1000 * int(steal) / os.sysconf("SC_CLK_TCK")
+
+
 def _family(pid: int) -> frozenset[int]:
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():

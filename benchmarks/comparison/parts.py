@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from comparison.accounting import stolen_ms
 from comparison.lanes import OPERATIONS, Lanes, Operation
 from comparison.probe import Probe
 from comparison.servers import VARIANTS, Server
@@ -130,11 +131,14 @@ class _Started:
 
 
 def _cost(server: Server, lanes: Lanes, rate: float, scale: Scale) -> float:
-    before = server.usage()
+    before, stolen = server.usage(), stolen_ms()
     outcome = lanes.run(rate, scale.counted_s)
     after = server.usage()
     if outcome.done != outcome.asked or after.processes != before.processes:
-        raise LoadError(f"{outcome.failed} failed, {outcome.done} of {outcome.asked} done\n{outcome.said}")
+        raise LoadError(
+            f"{outcome.failed} failed, {outcome.done} of {outcome.asked} done, "
+            f"while the host took {stolen_ms() - stolen:.0f} ms\n{outcome.said}"
+        )
     return (after.cpu_us - before.cpu_us) / outcome.done
 
 
