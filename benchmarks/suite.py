@@ -27,6 +27,7 @@ from comparison.servers import VARIANTS, ServerError
 from comparison.sipp import LoadError
 
 _SERVERS = ("interpreted", "compiled", "workers", "kamailio", "kamailio2")
+_OTHERS = ("bare",)  # which answers REGISTER alone
 _TITLES = {
     "cost": "processor time, us",
     "each": "with 1000/s for each process, us",
@@ -50,7 +51,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="shorter: the figures are rough")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="%(choices)s")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, metavar="NAME", help="%(choices)s")
-    parser.add_argument("--servers", nargs="+", choices=_SERVERS, default=_SERVERS, metavar="NAME", help="%(choices)s")
+    servers = {"choices": (*_SERVERS, *_OTHERS), "default": _SERVERS, "metavar": "NAME", "help": "%(choices)s"}
+    parser.add_argument("--servers", nargs="+", **servers)
     parser.add_argument("--awake", action="store_true", help="let no processor go idle meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     options = parser.parse_args()

@@ -232,6 +232,10 @@ def _flexipy(directory: Path, port: int, needs: Needs, processes: int) -> list[s
     return [*_FLEXIPY, "--server", "proxy", "-c", str(configuration)]
 
 
+def _bare(_directory: Path, port: int, _needs: Needs, _processes: int) -> list[str]:
+    return [sys.executable, str(_HERE / "bare.py"), str(port)]
+
+
 def _kamailio(directory: Path, port: int, needs: Needs, processes: int) -> list[str]:
     # Debian's default allocator makes it 2 to 2.7 times slower: `fm` is what a fair comparison needs. The memory
     # holds the transactions of a few seconds, which stay that long after their end.
@@ -294,6 +298,7 @@ VARIANTS = {
     "interpreted": Variant("interpreted", _flexipy, path=_ROOT),
     "compiled": Variant("compiled", _flexipy, path=_COMPILED),
     "workers": Variant("2 workers", _flexipy, 2, _COMPILED),
+    "bare": Variant("bare sockets", _bare),
     "kamailio": Variant("Kamailio", _kamailio),
     "kamailio2": Variant("Kamailio x2", _kamailio, 2),
 }
