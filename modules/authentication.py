@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from time import monotonic, time
 from typing import Final
 
 from flexipy.auth.account import Account
@@ -151,7 +151,7 @@ class Authentication(Module):
         self._trust_domains = values.boolean("trust-domain-certificates")
         self._trusted = context.host_set("trusted-hosts")
         self._trusts_hosts = bool(values.strings("trusted-hosts"))
-        self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time.time())
+        self._nonces = NonceSource(self._secret(), values.seconds("nonce-expires"), not_before=time())
         limit = values.integer("guess-limit")
         period = values.seconds("guess-period")
         self._throttle: GuessThrottle | None = None
@@ -206,7 +206,7 @@ class Authentication(Module):
             self._nonces.note(decode(rest), int(first))
         elif self._throttle is not None:
             if kind == _WRONG:
-                self._throttle.failed(decode(first), decode(rest), time.time())
+                self._throttle.failed(decode(first), decode(rest), time())
             else:
                 self._throttle.succeeded(decode(first), decode(rest))
 
@@ -216,10 +216,10 @@ class Authentication(Module):
 
     def reload(self) -> list[str]:
         """Read the accounts anew; a file with mistakes leaves the old ones in force."""
-        return [str(problem) for problem in self._accounts.reload(time.monotonic(), at_once=True)]
+        return [str(problem) for problem in self._accounts.reload(monotonic(), at_once=True)]
 
     def _look_at_file(self) -> None:
-        for problem in self._accounts.reload(time.monotonic()):
+        for problem in self._accounts.reload(monotonic()):
             self.context.logger.warning("%s", problem)
 
     def _ha1(self, user: str, domain: str, algorithm: str, realm: str) -> str | None:
@@ -302,7 +302,7 @@ class Authentication(Module):
             self._challenge(event, realm, account, stale=False)
             return
         index, credentials = found
-        now = time.time()
+        now = time()
         throttle = self._throttle
         if self._share is not None:
             self._share.take_in()
@@ -403,7 +403,7 @@ class Authentication(Module):
         name, title = (
             (H.WWW_AUTHENTICATE, b"WWW-Authenticate: ") if register else (H.PROXY_AUTHENTICATE, b"Proxy-Authenticate: ")
         )
-        nonce = self._nonces.make(time.time()).encode()
+        nonce = self._nonces.make(time()).encode()
         for algorithm, before, behind in self._templates(realm, stale):
             # An account that does not exist gets every challenge, as one with a clear-text password does.
             if account is None or account.ha1(algorithm, realm) is not None:

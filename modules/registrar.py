@@ -6,10 +6,10 @@ The rules are in `flexipy.registrar`; here they meet SIP.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from operator import itemgetter
 from pathlib import Path
+from time import time
 from typing import Any, Final
 
 from flexipy.proxy.api import (
@@ -191,7 +191,7 @@ class RegistrarModule(Module):
         """The journal and what the last process left in it; without it a home still has its server."""
         try:
             journal = Journal(self.context.state_file("registrations.journal"))
-            records = journal.open(time.time())
+            records = journal.open(time())
         except (OSError, JournalError) as error:
             self.context.logger.warning("registrations will not survive a restart: %s", error)
             return None, {}
@@ -219,7 +219,7 @@ class RegistrarModule(Module):
         return self._load_static(strict=True)
 
     def _every_second(self) -> None:
-        self.registrar.expire(time.time())
+        self.registrar.expire(time())
         if self._journal is not None:
             if not self._rewriting and self._journal.step(self._store.records()):
                 self._rewriting = True
@@ -257,7 +257,7 @@ class RegistrarModule(Module):
         records, problems = parse(text, str(self._static_file), self._key_of)
         self._static_stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if not (strict and problems):
-            self.registrar.set_static_records(records, time.time())
+            self.registrar.set_static_records(records, time())
         return problems
 
     def _key_of(self, aor: SipUri) -> str:
@@ -278,7 +278,7 @@ class RegistrarModule(Module):
         try:
             for condition in self.registrar.conditions:
                 condition(request)
-            bindings = self.registrar.register(registration, time.time())
+            bindings = self.registrar.register(registration, time())
         except RegistrationError as error:
             self._refuse(event, error)
             return None
@@ -306,7 +306,7 @@ class RegistrarModule(Module):
         if shape.supported >= 0 and shape.names.count(H.SUPPORTED) > 1:
             return False
         call_id = request.call_id
-        now = time.time()
+        now = time()
         source = _source_of(request)
         bindings = self.registrar.refresh(aor, source, call_id, cseq, event.incoming_token, now)
         if bindings is None:
@@ -358,7 +358,7 @@ class RegistrarModule(Module):
         )
 
     def _accept(self, event: RequestEvent, registration: Registration, bindings: list[Binding]) -> None:
-        values = self.registrar.contact_values(registration, bindings, time.time())
+        values = self.registrar.contact_values(registration, bindings, time())
         self._answer(event, values, registration.path if registration.supports_path else (), bindings)
 
     def _answer(
@@ -391,7 +391,7 @@ class RegistrarModule(Module):
 _DECIDES: Final = frozenset((H.CONTACT, H.TO, H.EXPIRES, H.SUPPORTED, H.PATH, H.USER_AGENT, H.ACCEPT))
 _MOST_SHAPES: Final = 1024
 # How to pick the lines that decide out of all lines, for each shape of a REGISTER.
-_pickers: dict[Shape, Callable[[list[bytes]], Any]] = {}
+_pickers: Final[dict[Shape, Callable[[list[bytes]], Any]]] = {}
 
 
 def _source_of(request: Request) -> int:

@@ -7,8 +7,8 @@ from typing import Final
 _LIMIT: Final = 4096  # values; beyond it new ones are no longer shared with old ones
 _SIZE: Final = 512  # bytes; longer ones are rarely equal
 
-_values: dict[bytes, bytes] = {}
-_paths: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
+_values: Final[dict[bytes, bytes]] = {}
+_paths: Final[dict[tuple[bytes, ...], tuple[bytes, ...]]] = {}
 
 
 def shared(value: bytes) -> bytes:

@@ -7,8 +7,8 @@ challenges and writes answers. The headers are in `digest_header.py`, nonces and
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import Final
 
 from flexipy.sip.digest_header import Authorization, Challenge, parse_authorization, parse_challenge
@@ -47,7 +47,7 @@ if "sha512_256" in hashlib.algorithms_available:
     ALGORITHMS["SHA-512-256"] = _sha512_256
 
 _HA2_LIMIT: Final = 4096
-_ha2_cache: dict[tuple[str, str, str], str] = {}
+_ha2_cache: Final[dict[tuple[str, str, str], str]] = {}
 
 
 def compute_ha1(algorithm: str, username: str, realm: str, password: str) -> str:
@@ -124,7 +124,7 @@ def verify(authorization: Authorization, ha1: str, method: str) -> bool:
     except KeyError:
         return False
     given = authorization.response
-    return given.isascii() and hmac.compare_digest(expected, given.lower())
+    return given.isascii() and (compare_digest(expected, given) or compare_digest(expected, given.lower()))
 
 
 def answer(

@@ -26,14 +26,14 @@ _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 Between = tuple[tuple[tuple[str, str], ...], str]
 _CACHE_LIMIT: Final = 1024
 _BETWEEN_LENGTH: Final = 64
-_between_cache: dict[str, Between] = {}
+_between_cache: Final[dict[str, Between]] = {}
 
 # A client writes its credentials in one form: the same names in the same order. What stands between the quoted
 # strings is the form; with it is kept how to pick the ten fields out of the pieces.
 _FORM_LENGTH: Final = 256
 _QUOTED: Final = ("username", "realm", "nonce", "uri", "response", "cnonce", "opaque")
 Fields = tuple[str, str, str, str, str, str, str, str, str, str]
-_forms: dict[tuple[str, ...], Callable[[list[str]], Fields]] = {}
+_forms: Final[dict[tuple[str, ...], Callable[[list[str]], Fields]]] = {}
 
 
 class Authorization:

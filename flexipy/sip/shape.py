@@ -118,7 +118,7 @@ class Shape:
         return found
 
 
-_shapes: dict[tuple[bytes, ...], Shape] = {}
+_shapes: Final[dict[tuple[bytes, ...], Shape]] = {}
 
 
 def shape_of(names: tuple[bytes, ...]) -> Shape:

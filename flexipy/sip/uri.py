@@ -29,8 +29,8 @@ _TELLING: Final = ("user", "ttl", "method", "maddr", "transport")
 _PARAMS_CACHE_LIMIT: Final = 4000
 _SHARED_PARAMS: Final = 80  # characters; longer ones are of one device each
 
-_cache: dict[bytes, SipUri] = {}
-_params_cache: dict[str, Params] = {}
+_cache: Final[dict[bytes, SipUri]] = {}
+_params_cache: Final[dict[str, Params]] = {}
 
 
 class SipUri:

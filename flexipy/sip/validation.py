@@ -24,9 +24,9 @@ _CACHE_LIMIT: Final = 65536
 
 # Hashes of lines found good: the same people come again and again. Those of From and To are of what stands before
 # the `>`. Hashes of bytes are keyed for this process, so nobody outside can make a bad line with a good one's hash.
-_good_addresses: set[int] = set()
-_good_contacts: set[int] = set()
-_good_targets: set[int] = set()
+_good_addresses: Final[set[int]] = set()
+_good_contacts: Final[set[int]] = set()
+_good_targets: Final[set[int]] = set()
 
 
 class ExtensionError(SipError):
