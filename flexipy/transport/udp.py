@@ -108,11 +108,13 @@ class UdpSocket:
             return
         held = self._held = []
         batch.hold()
-        self._read()
-        batch.settle()
-        self._held = None
-        for data, address in held:
-            self.send(data, address)
+        try:
+            self._read()
+        finally:
+            batch.settle()
+            self._held = None
+            for data, address in held:
+                self.send(data, address)
 
     def _read(self) -> None:
         now = time.monotonic()
