@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -76,14 +77,23 @@ def user(number: int) -> str:
     return f"u{number:06d}"
 
 
+_given: deque[int] = deque(maxlen=2000)
+
+
 def free_ports(count: int) -> list[int]:
-    """UDP ports on loopback that nobody uses at the moment."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """UDP ports on loopback that nobody uses at the moment.
+
+    None comes twice for a long time: many programs are started side by side, each a while after its ports were found,
+    and two at the same port lose each other's messages.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        if port not in _given:
+            _given.append(port)
+            ports.append(port)
     return ports
 
 
